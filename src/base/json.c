@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/json.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+
+json_t *ce_json_number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+char *ce_json_text(const json_t *json)
+{
+    ce_autofree char *text = json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(15) | JSON_ENCODE_ANY);
+    if (!text)
+        return NULL;
+    size_t n = strlen(text);
+    char *longer = realloc(text, n + 2);
+    if (!longer)
+        return NULL;
+    text = longer;
+    memcpy(text + n, "\n", 2);
+    return ce_take(text);
+}
+
+json_t *ce_json_parse(const char *text, size_t size, const char *name, struct ce_error *err)
+{
+    json_error_t why;
+    json_t *json = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
+    if (!json) {
+        char where[sizeof err->where];
+        snprintf(where, sizeof where, "%.100s:%d:%d", name, why.line, why.column);
+        (void)ce_fail_at(err, where, EINVAL, "not valid JSON: %s", why.text);
+    }
+    return json;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* Seams: places where the test build can crash a run, starve it, or keep a fault from taking effect.
+ *
+ * In a release build all functions are empty and the compiler removes every call. In the test build
+ * (-Dseams=true) they obey environment variables:
+ *   CHAOSEATER_SEAM_CRASH=N[:all]   raise SIGKILL in this process on reaching the N-th step (":all": the guard too)
+ *   CHAOSEATER_SEAM_COUNT=FILE      write the number of steps reached to FILE as they happen, and crash at none
+ *   CHAOSEATER_SEAM_NO_EFFECT=1     mechanisms pretend to act: what verification must find out */
+#ifndef CE_BASE_SEAM_H
+#define CE_BASE_SEAM_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#ifdef CE_SEAMS
+/* One journal write or one change to the world has just been made, or is about to be. Controller process only:
+ * children call ce_seam_leave() first. */
+void ce_seam_step(const char *what);
+/* True when the mechanism should not act although it reports that it did. */
+bool ce_seam_no_effect(void);
+/* A child of the controller (guard, pipeline) takes no part in the counting. */
+void ce_seam_leave(void);
+/* The guard's pid, for ":all". */
+void ce_seam_guard(pid_t pid);
+#else
+static inline void ce_seam_step(const char *what)
+{
+}
+static inline bool ce_seam_no_effect(void)
+{
+    return false;
+}
+static inline void ce_seam_leave(void)
+{
+}
+static inline void ce_seam_guard(pid_t pid)
+{
+}
+#endif
+
+#endif

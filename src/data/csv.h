@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading CSV byte-exactly (RFC 4180 and what people really write): every byte of the file belongs to a record,
+ * a cell or the space between them, so a writer can copy what it does not change.
+ *
+ * Handled: quoted cells with separators and line ends inside, doubled quotes, a quote in the middle of an unquoted
+ * cell (literal), LF, CRLF and CR mixed, a last row without line end, UTF-8 BOM (kept, not part of the first name),
+ * ragged rows, blank lines (no records), non-UTF-8 bytes, cells and rows of any size, delimiter , ; tab |. */
+#ifndef CE_DATA_CSV_H
+#define CE_DATA_CSV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct ce_csv_cell {
+    const char *raw; /* as in the file, quotes included */
+    size_t raw_size;
+    bool quoted;
+};
+
+struct ce_csv_record {
+    uint64_t row;      /* data record ordinal from 0; the header is not counted */
+    uint64_t line;     /* 1-based line in the file where it starts */
+    uint64_t offset;   /* of its first byte in the file */
+    struct ce_csv_cell *cells;
+    size_t cell_count;
+};
+
+struct ce_csv_reader;
+
+/* Opens a file for reading, sniffs its delimiter, reads the header. The file is mapped in windows: memory stays bounded. */
+int ce_csv_open(const char *path, struct ce_csv_reader **ret_reader, struct ce_error *err);
+void ce_csv_close(struct ce_csv_reader *reader); /* NULL is fine */
+size_t ce_csv_column_count(const struct ce_csv_reader *reader);
+/* Column names, unquoted. NULL past the last one. ce_csv_column() gives the index, or -1. */
+const char *ce_csv_column_name(const struct ce_csv_reader *reader, size_t column);
+int ce_csv_column(const struct ce_csv_reader *reader, const char *name);
+/* The next data record: 1, 0 at the end, or -errno ("data.csv:17: a quoted cell is not closed"). Valid until the next call. */
+int ce_csv_next(struct ce_csv_reader *reader, struct ce_csv_record *ret_record, struct ce_error *err);
+
+/* The cell's value without quotes and with doubled quotes halved: copies at most size - 1 bytes and a NUL; returns the full length. */
+size_t ce_csv_value(const struct ce_csv_cell *cell, char *text, size_t size);
+/* Whether the cell is missing: empty, or one of NA, NaN, null, NULL, None, N/A, \N, unquoted or quoted. */
+bool ce_csv_missing(const struct ce_csv_cell *cell);
+/* The cell as a number; false when it is none (surrounding blanks are fine; infinities and NaN are none). */
+bool ce_csv_number(const struct ce_csv_cell *cell, double *ret_value);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* What a controller publishes while a run goes on. Whoever runs the suite wires the listeners; the controller knows none. */
+#ifndef CE_OBSERVERS_EVENTS_H
+#define CE_OBSERVERS_EVENTS_H
+
+#include "observers/record.h"
+
+enum ce_state {
+    CE_STATE_PLANNED = 0,
+    CE_STATE_VALIDATED,
+    CE_STATE_PREFLIGHT,
+    CE_STATE_BASELINE,
+    CE_STATE_INJECTING,
+    CE_STATE_VERIFYING,
+    CE_STATE_OBSERVING,
+    CE_STATE_ROLLING_BACK,
+    CE_STATE_VERIFYING_UNDO,
+    CE_STATE_RECOVERING,
+    CE_STATE_ENDED,
+};
+const char *ce_state_name(enum ce_state state); /* "preflight", "rolling_back", ... */
+
+struct ce_event {
+    enum ce_state state;
+    double fraction;                /* of the run, 0..1 */
+    const struct ce_record *record; /* complete once state is CE_STATE_ENDED */
+};
+/* Called on the controller's thread. Must not block. */
+typedef void ce_event_fn(void *ctx, const struct ce_event *event);
+
+#endif

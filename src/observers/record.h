@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/* What one run yields: everything a report, a history or a gate may say about it. Plain data; "not measured" is NaN. */
+#ifndef CE_OBSERVERS_RECORD_H
+#define CE_OBSERVERS_RECORD_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+
+enum ce_status {
+    CE_STATUS_COMPLETED = 0,
+    CE_STATUS_ABORTED,
+    CE_STATUS_INTERRUPTED,
+    CE_STATUS_FAILED,
+    CE_STATUS_SKIPPED, /* preflight or baseline unmet: skip_reason says which */
+    CE_STATUS_DIRTY,
+};
+enum ce_verdict {
+    CE_VERDICT_PASSED = 0,
+    CE_VERDICT_DEVIATED,
+    CE_VERDICT_INCONCLUSIVE,
+    CE_VERDICT_INVALID,
+};
+const char *ce_status_name(enum ce_status status);
+const char *ce_verdict_name(enum ce_verdict verdict);
+
+enum { CE_RECORD_PHASES = 4 }; /* baseline, fault, rollback, recovery */
+extern const char *const ce_record_phase_names[CE_RECORD_PHASES];
+
+struct ce_phase_summary {
+    uint64_t operations, errors, right;
+    double p50_ms, p90_ms, p99_ms, max_ms; /* NaN without operations */
+};
+
+struct ce_rollback_step {
+    double at; /* seconds since rollback began */
+    double intensity;
+    bool healthy;
+};
+
+struct ce_record {
+    char id[64];
+    /* the experiment */
+    char *name, *layer, *fault_type, *strategy; /* owned, as is all below that is a pointer */
+    json_t *parameters; /* resolved, defaults included */
+    double duration;    /* of the fault, seconds, as configured */
+    char *profile;      /* of the embedded pipeline; NULL for others */
+    uint64_t seed;
+    int repeat;         /* 1.. when the experiment repeats, else 0 */
+    /* how it ended */
+    enum ce_status status;
+    enum ce_verdict verdict;
+    char *reason;       /* one sentence: why it ended so; "" when it passed */
+    const char *skip_reason; /* "preflight", "baseline" or NULL */
+    int signal;         /* SIGINT or SIGTERM when interrupted */
+    bool control;       /* the parameters make the fault a no-op */
+    bool verified;
+    char *verification; /* what was seen */
+    /* measurements; NaN: not measured */
+    double recovery_time, accuracy_degradation, pipeline_downtime;
+    uint64_t error_count;
+    bool measured;      /* false: no operation ended between injection and the end of recovery */
+    double baseline_accuracy, fault_accuracy;
+    struct ce_phase_summary phases[CE_RECORD_PHASES];
+    /* score */
+    double score; /* NaN: null */
+    double lost_downtime, lost_accuracy, lost_errors;
+    /* the fault's own counters */
+    json_t *fault_counts; /* {"eligible", "selected", "changed", "skipped": {reason: n}} */
+    /* rollback */
+    struct ce_rollback_step *steps;
+    size_t step_count;
+    double rollback_seconds;
+    bool rollback_verified;
+    int64_t started_at, ended_at; /* wall clock, ns */
+    double total_seconds;         /* the whole run, start to end, by the monotonic clock */
+    char *isolation;              /* of the pipeline */
+};
+
+void ce_record_done(struct ce_record *record);
+/* RUN of the documented JSON. Returns a new reference; NULL: no memory. */
+json_t *ce_record_json(const struct ce_record *record);
+
+#endif
