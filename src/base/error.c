@@ -36,18 +36,14 @@ int ce_fail_context(struct ce_error *err, int r, const char *fmt, ...)
 {
     if (!err)
         return r;
-    char old[sizeof err->message];
     char context[sizeof err->message];
-    memcpy(old, err->message, sizeof old);
+    char whole[2 * sizeof err->message + 4];
     va_list args;
     va_start(args, fmt);
     vsnprintf(context, sizeof context, fmt, args);
     va_end(args);
-    /* The longest sentence wins the space: what does not fit is cut at the end. */
-    size_t n = strlen(context);
-    snprintf(err->message, sizeof err->message, "%s", context);
-    if (n + 2 < sizeof err->message)
-        snprintf(err->message + n, sizeof err->message - n, ": %s", old);
+    snprintf(whole, sizeof whole, "%s: %s", context, err->message);
+    memcpy(err->message, whole, sizeof err->message - 1); /* what does not fit is cut at the end */
     return r;
 }
 

@@ -104,6 +104,26 @@ int ce_text_duration(const char *text, bool bare_seconds, int64_t *ret_ns)
     return 0;
 }
 
+void ce_text_show(const char *text, char ret_shown[CE_TEXT_SHOWN_SIZE])
+{
+    enum { ROOM = CE_TEXT_SHOWN_SIZE - 4 };
+    const unsigned char *p = (const unsigned char *)text;
+    size_t n = 0;
+    while (p[n] != '\0' && n < ROOM) {
+        /* The C1 controls are two bytes in UTF-8, and a terminal obeys them too. */
+        bool control = p[n] < 0x20 || p[n] == 0x7f || (n > 0 && p[n - 1] == 0xc2 && p[n] < 0xa0);
+        ret_shown[n] = control ? '?' : (char)p[n];
+        if (control && p[n] >= 0x80)
+            ret_shown[n - 1] = '?';
+        n++;
+    }
+    bool more = p[n] != '\0';
+    /* Not in the middle of a UTF-8 sequence. */
+    while (more && n > 0 && (p[n] & 0xc0) == 0x80)
+        n--;
+    memcpy(ret_shown + n, more ? "..." : "", more ? 4 : 1);
+}
+
 /* Edit distance with neighbouring swaps counted once (optimal string alignment), for names up to 63 bytes. */
 static size_t distance(const char *a, const char *b)
 {

@@ -16,6 +16,11 @@ int ce_text_integer(const char *text, int64_t *ret_value);
  * 0, -EINVAL (no number or no unit), or -ERANGE (negative, or too long for int64_t). */
 int ce_text_duration(const char *text, bool bare_seconds, int64_t *ret_ns);
 
+/* What a message shows of a text that somebody else wrote: its first bytes, without control characters, "..." at the end
+ * when there was more. */
+#define CE_TEXT_SHOWN_SIZE 80
+void ce_text_show(const char *text, char ret_shown[CE_TEXT_SHOWN_SIZE]);
+
 /* A list of names. */
 struct ce_names {
     char **names;
