@@ -24,7 +24,7 @@ enum ce_param_type {
     CE_PARAM_INTEGER,  /* int64_t */
     CE_PARAM_BOOL,     /* bool: true or false */
     CE_PARAM_DURATION, /* int64_t nanoseconds: "250ms"; min and max are in nanoseconds */
-    CE_PARAM_SECONDS,  /* the same, but a bare number counts as seconds (the document's `duration: 60`) */
+    CE_PARAM_SECONDS,  /* the same, but a bare number counts as seconds (`duration: 60`) */
     CE_PARAM_CHOICE,   /* int: the value of one of `choices` */
     CE_PARAM_TEXT,     /* char *, owned; NULL when the default is "" and nothing was set */
     CE_PARAM_NAMES,    /* struct ce_names, owned: a list, or one name */
@@ -34,6 +34,7 @@ struct ce_choice {
     const char *name; /* NULL ends the list */
     int value;
     const char *doc;
+    bool later; /* a word of a later version: refused by name, shown nowhere */
 };
 
 struct ce_param {
@@ -41,7 +42,7 @@ struct ce_param {
     enum ce_param_type type;
     size_t offset;   /* of the field in the fault's parameter struct */
     double min, max; /* inclusive; both 0: no bounds (rates are always 0..1) */
-    const char *def; /* NULL: required. "": optional without a value (TEXT, NAMES) */
+    const char *def; /* NULL: required. "": optional without a value (TEXT, NAMES, INTEGER) */
     const char *unit; /* "ms", "MiB", ...; NULL when the type says it */
     const struct ce_choice *choices;
     const char *doc; /* one sentence */
@@ -49,7 +50,8 @@ struct ce_param {
 
 /* Rows. The field's type must be the one that the parser will store, or the build fails. */
 #define CE_PARAM_FIELD_(s, field, type)                                                                      \
-    (offsetof(s, field) + 0 * sizeof(char[__builtin_types_compatible_p(__typeof__(((s *)0)->field), type) ? 1 : -1]))
+    (offsetof(s, field) +                                                                                    \
+     0 * sizeof(char[__builtin_types_compatible_p(__typeof__(((s *)0)->field), type) ? 1 : -1]))
 #define CE_RATE(s, field, ...)                                                                               \
     {.name = #field, .type = CE_PARAM_RATE, .offset = CE_PARAM_FIELD_(s, field, double), .min = 0, .max = 1, __VA_ARGS__}
 #define CE_NUMBER(s, field, ...)                                                                             \
@@ -80,13 +82,20 @@ const struct ce_param *ce_param_find(const struct ce_param *table, const char *n
 /* The name that was probably meant; NULL when none is near. */
 const char *ce_param_nearest(const struct ce_param *table, const char *name);
 
-/* Parses, checks and stores one value. Errors are -EINVAL (not of that type) or -ERANGE, and the sentence starts
- * with the parameter's name and says what would be accepted:
- *   "corruption_rate: 1.5 is outside 0..1" · "jitter: '250' needs a unit: us, ms, s, m or h" · "mode: 'eror' is not one of error, reset, hang (did you mean 'error'?)" */
+/* Parses, checks and stores one value; a refused one leaves the field alone. Errors are -EINVAL (not
+ * of that type), -ERANGE or -ENOMEM, and the sentence starts with the parameter's name and says what
+ * would be accepted:
+ *   "corruption_rate: 1.5 is outside 0..1"
+ *   "jitter: '250' needs a unit: us, ms, s, m or h"
+ *   "mode: 'eror' is not one of error, reset, hang (did you mean 'error'?)" */
 int ce_param_set(const struct ce_param *param, void *obj, const char *text, struct ce_error *err);
 /* The same for a list (NAMES only; other types refuse it). */
 int ce_param_set_list(const struct ce_param *param, void *obj, const char *const *items, size_t count,
                       struct ce_error *err);
+
+/* What it accepts, as one phrase: "a number in 0..1", "a duration such as 250ms, 3s or 2m (1ms..24h)". */
+#define CE_PARAM_ACCEPTS_SIZE 320
+void ce_param_accepts(const struct ce_param *param, char *text, size_t size);
 
 /* {name: value}: the resolved values, defaults included; durations in seconds. */
 json_t *ce_params_values(const struct ce_param *table, const void *obj);
