@@ -29,6 +29,9 @@ const char *ce_verdict_name(enum ce_verdict verdict);
 enum { CE_RECORD_PHASES = 4 }; /* baseline, fault, rollback, recovery */
 extern const char *const ce_record_phase_names[CE_RECORD_PHASES];
 
+/* By which scores are computed, with its version. */
+#define CE_SCORE_FORMULA "documented/1"
+
 struct ce_phase_summary {
     uint64_t operations, errors, right;
     double p50_ms, p90_ms, p99_ms, max_ms; /* NaN without operations */
@@ -70,6 +73,7 @@ struct ce_record {
     /* the fault's own counters */
     json_t *fault_counts; /* {"eligible", "selected", "changed", "skipped": {reason: n}} */
     /* rollback */
+    const char *rolled_back_by; /* the strategy that "auto" stood for; NULL: no rollback was needed */
     struct ce_rollback_step *steps;
     size_t step_count;
     double rollback_seconds;
@@ -80,7 +84,8 @@ struct ce_record {
 };
 
 void ce_record_done(struct ce_record *record);
-/* RUN of the documented JSON. Returns a new reference; NULL: no memory. */
+/* RUN of the documented JSON. A skipped run's "reason" is `skip_reason`, and its "detail" the sentence.
+ * Returns a new reference; NULL: no memory. */
 json_t *ce_record_json(const struct ce_record *record);
 
 #endif

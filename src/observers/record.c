@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/* A record as the documented JSON. Keys keep the order of the documentation; what was not measured
+ * is null. */
+#include "observers/record.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+
+const char *const ce_record_phase_names[CE_RECORD_PHASES] = {"baseline", "fault", "rollback",
+                                                             "recovery"};
+
+const char *ce_status_name(enum ce_status status)
+{
+    static const char *const names[] = {
+        [CE_STATUS_COMPLETED] = "completed",     [CE_STATUS_ABORTED] = "aborted",
+        [CE_STATUS_INTERRUPTED] = "interrupted", [CE_STATUS_FAILED] = "failed",
+        [CE_STATUS_SKIPPED] = "skipped",         [CE_STATUS_DIRTY] = "dirty",
+    };
+    return names[status];
+}
+
+const char *ce_verdict_name(enum ce_verdict verdict)
+{
+    static const char *const names[] = {
+        [CE_VERDICT_PASSED] = "passed",
+        [CE_VERDICT_DEVIATED] = "deviated",
+        [CE_VERDICT_INCONCLUSIVE] = "inconclusive",
+        [CE_VERDICT_INVALID] = "invalid",
+    };
+    return names[verdict];
+}
+
+void ce_record_done(struct ce_record *record)
+{
+    free(record->name);
+    free(record->layer);
+    free(record->fault_type);
+    free(record->strategy);
+    json_decref(record->parameters);
+    free(record->profile);
+    free(record->reason);
+    free(record->verification);
+    json_decref(record->fault_counts);
+    free(record->steps);
+    free(record->isolation);
+    memset(record, 0, sizeof *record);
+}
+
+/* A string, or null. Sentences are cut to their buffers, possibly in the middle of a character,
+ * which JSON would refuse: then everything beyond ASCII becomes a question mark. */
+static json_t *text(const char *value)
+{
+    if (!value)
+        return json_null();
+    json_t *string = json_string(value);
+    if (string)
+        return string;
+    ce_autofree char *plain = strdup(value);
+    if (!plain)
+        return NULL;
+    for (char *p = plain; *p != '\0'; p++)
+        if ((unsigned char)*p >= 0x80)
+            *p = '?';
+    return json_string(plain);
+}
+
+/* A new reference to a value of the record's own, or null. */
+static json_t *shared(json_t *value)
+{
+    return value ? json_incref(value) : json_null();
+}
+
+static json_t *timestamp(int64_t wall)
+{
+    if (wall == 0)
+        return json_null();
+    char value[CE_TIMESTAMP_SIZE];
+    ce_timestamp(wall, value);
+    return json_string(value);
+}
+
+/* One key to a line. */
+/* clang-format off */
+
+static json_t *experiment_json(const struct ce_record *record)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}",
+                     "name", text(record->name),
+                     "layer", text(record->layer),
+                     "fault_type", text(record->fault_type),
+                     "parameters", shared(record->parameters),
+                     "duration", ce_json_number(record->duration),
+                     "rollback_strategy", text(record->strategy));
+}
+
+static json_t *error_count_json(const struct ce_record *record)
+{
+    return record->measured ? json_integer((json_int_t)record->error_count) : json_null();
+}
+
+static json_t *summary_json(const struct ce_record *record)
+{
+    return json_pack("{s:o, s:s, s:o, s:o}",
+                     "duration", ce_json_number(record->total_seconds),
+                     "status", ce_status_name(record->status),
+                     "resilience_score", ce_json_number(record->score),
+                     "errors", error_count_json(record));
+}
+
+static json_t *latency_json(const struct ce_record *record)
+{
+    ce_autojson json_t *latency = json_object();
+    for (size_t i = 0; i < CE_RECORD_PHASES; i++) {
+        const struct ce_phase_summary *phase = &record->phases[i];
+        if (phase->operations == 0)
+            continue;
+        json_t *values = json_pack("{s:o, s:o, s:o, s:o}",
+                                   "p50", ce_json_number(phase->p50_ms),
+                                   "p90", ce_json_number(phase->p90_ms),
+                                   "p99", ce_json_number(phase->p99_ms),
+                                   "max", ce_json_number(phase->max_ms));
+        if (json_object_set_new(latency, ce_record_phase_names[i], values) < 0)
+            return NULL;
+    }
+    return ce_take(latency);
+}
+
+static json_t *operations_json(const struct ce_record *record)
+{
+    ce_autojson json_t *operations = json_object();
+    for (size_t i = 0; i < CE_RECORD_PHASES; i++)
+        if (json_object_set_new(operations, ce_record_phase_names[i],
+                                json_integer((json_int_t)record->phases[i].operations)) < 0)
+            return NULL;
+    return ce_take(operations);
+}
+
+static json_t *metrics_json(const struct ce_record *record)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+                     "recovery_time", ce_json_number(record->recovery_time),
+                     "accuracy_degradation", ce_json_number(record->accuracy_degradation),
+                     "pipeline_downtime", ce_json_number(record->pipeline_downtime),
+                     "error_count", error_count_json(record),
+                     "baseline_accuracy", ce_json_number(record->baseline_accuracy),
+                     "fault_accuracy", ce_json_number(record->fault_accuracy),
+                     "latency_ms", latency_json(record),
+                     "operations", operations_json(record));
+}
+
+static json_t *score_json(const struct ce_record *record)
+{
+    bool scored = !isnan(record->score);
+    return json_pack("{s:s, s:o, s:{s:o, s:o, s:o}}",
+                     "formula", CE_SCORE_FORMULA,
+                     "value", ce_json_number(record->score),
+                     "terms",
+                     "downtime", ce_json_number(scored ? record->lost_downtime : NAN),
+                     "accuracy", ce_json_number(scored ? record->lost_accuracy : NAN),
+                     "errors", ce_json_number(scored ? record->lost_errors : NAN));
+}
+
+static json_t *fault_json(const struct ce_record *record)
+{
+    if (record->fault_counts)
+        return json_incref(record->fault_counts);
+    return json_pack("{s:n, s:n, s:n, s:{}}", "eligible", "selected", "changed", "skipped");
+}
+
+static json_t *steps_json(const struct ce_record *record)
+{
+    ce_autojson json_t *steps = json_array();
+    for (size_t i = 0; i < record->step_count; i++) {
+        const struct ce_rollback_step *step = &record->steps[i];
+        json_t *json = json_pack("{s:o, s:o, s:b}",
+                                 "at", ce_json_number(step->at),
+                                 "intensity", ce_json_number(step->intensity),
+                                 "healthy", step->healthy);
+        if (json_array_append_new(steps, json) < 0)
+            return NULL;
+    }
+    return ce_take(steps);
+}
+
+static json_t *rollback_json(const struct ce_record *record)
+{
+    return json_pack("{s:o, s:o, s:o, s:b}",
+                     "strategy", text(record->rolled_back_by ? record->rolled_back_by : record->strategy),
+                     "steps", steps_json(record),
+                     "seconds", ce_json_number(record->rollback_seconds),
+                     "verified", record->rollback_verified);
+}
+
+static json_t *recipe_json(const struct ce_record *record)
+{
+    return json_pack("{s:I, s:o, s:o}",
+                     "seed", (json_int_t)record->seed,
+                     "fault", text(record->fault_type),
+                     "parameters", shared(record->parameters));
+}
+
+/* A skipped run's "reason" is the word that its exit code depends on; its "detail" the sentence. */
+static int set_reason(json_t *run, const struct ce_record *record)
+{
+    if (record->status != CE_STATUS_SKIPPED)
+        return json_object_set_new(run, "reason", text(record->reason));
+    if (json_object_set_new(run, "reason", text(record->skip_reason)) < 0)
+        return -1;
+    return json_object_set_new(run, "detail", text(record->reason));
+}
+
+json_t *ce_record_json(const struct ce_record *record)
+{
+    ce_autojson json_t *run = json_pack("{s:s, s:o, s:o, s:s, s:s}",
+                                        "id", record->id,
+                                        "experiment", experiment_json(record),
+                                        "profile", text(record->profile),
+                                        "status", ce_status_name(record->status),
+                                        "verdict", ce_verdict_name(record->verdict));
+    if (set_reason(run, record) < 0)
+        return NULL;
+    ce_autojson json_t *rest = json_pack("{s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+                                         "control", record->control,
+                                         "verified", record->verified,
+                                         "verification", text(record->verification),
+                                         "summary", summary_json(record),
+                                         "metrics", metrics_json(record),
+                                         "score", score_json(record),
+                                         "fault", fault_json(record),
+                                         "rollback", rollback_json(record),
+                                         "isolation", text(record->isolation),
+                                         "started_at", timestamp(record->started_at),
+                                         "ended_at", timestamp(record->ended_at),
+                                         "recipe", recipe_json(record));
+    if (record->repeat > 0 && json_object_set_new(rest, "repeat", json_integer(record->repeat)) < 0)
+        return NULL;
+    return json_object_update(run, rest) < 0 ? NULL : ce_take(run);
+}
+
+/* clang-format on */
