@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/* `--set KEY=VALUE` and `--only NAME`: changes to a document between loading and validation.
+ *
+ * A value becomes a node that stands where the file's own node would, and is checked there like any
+ * other; its place is the option itself. A value that begins with "[" is a list. What the file got
+ * wrong is left for validation to say. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "experiment/document_internal.h"
+
+/* The experiments as far as they can be told before validation; empty when there is no such list.
+ */
+static size_t experiments_of(const struct ce_document *doc, struct ce_node *const **ret_items)
+{
+    const struct ce_node *list = ce_node_get(doc->root, "experiments");
+    if (!list || list->kind != CE_NODE_LIST)
+        return 0;
+    *ret_items = list->items;
+    return list->count;
+}
+
+/* ---- values ---------------------------------------------------------------------------------- */
+
+static void put_origin(struct ce_node *node, const char *origin)
+{
+    node->place = (struct ce_place){.origin = origin};
+    for (size_t i = 0; i < node->count; i++)
+        put_origin(node->items[i], origin);
+}
+
+static int value_node(const char *text, const char *origin, struct ce_node **ret_node,
+                      struct ce_error *err)
+{
+    const struct ce_place place = {.origin = origin};
+    CE_CLEANUP(ce_node_free_p) struct ce_node *node = NULL;
+    if (text[0] == '[') {
+        int r = ce_node_parse(text, strlen(text), origin, &node, err);
+        if (r < 0 && err)
+            ce_place_text(&place, err->where, sizeof err->where);
+        CE_TRY(r);
+        put_origin(node, origin);
+    } else {
+        node = ce_node_new(CE_NODE_SCALAR, place);
+        if (!node || !(node->text = strdup(text)))
+            return ce_fail_memory(err);
+    }
+    *ret_node = ce_take(node);
+    return 0;
+}
+
+/* Puts a copy of `value` under `key`. */
+static int put_copy(struct ce_node *map, const char *key, const struct ce_node *value,
+                    struct ce_error *err)
+{
+    CE_CLEANUP(ce_node_free_p) struct ce_node *copy = ce_node_copy(value);
+    if (!copy || ce_node_put(map, key, copy) < 0)
+        return ce_fail_memory(err);
+    (void)ce_take(copy);
+    return 0;
+}
+
+/* The mapping under `section`, made when there is none. NULL in *ret_map when something else stands
+ * there. */
+static int section_of(struct ce_node *map, const char *section, const char *origin,
+                      struct ce_node **ret_map, struct ce_error *err)
+{
+    struct ce_node *node = ce_node_get(map, section);
+    if (!node || ce_node_is_null(node)) {
+        CE_CLEANUP(ce_node_free_p)
+        struct ce_node *empty =
+            ce_node_new(CE_NODE_MAP, node ? node->place : (struct ce_place){.origin = origin});
+        if (!empty || ce_node_put(map, section, empty) < 0)
+            return ce_fail_memory(err);
+        node = ce_take(empty);
+    }
+    *ret_map = node->kind == CE_NODE_MAP ? node : NULL;
+    return 0;
+}
+
+/* ---- --set ----------------------------------------------------------------------------------- */
+
+struct assignment {
+    struct ce_document *doc;
+    const char *key; /* without the prefix that said where it belongs */
+    const struct ce_node *value;
+    struct ce_place place;
+};
+
+static int set_in_section(const struct assignment *a, const struct ce_map_rules *rules,
+                          struct ce_error *err)
+{
+    struct ce_node *map;
+    if (!ce_param_find(rules->table, a->key))
+        return ce_fail_unknown(err, &a->place, rules, a->key);
+    if (a->doc->root->kind != CE_NODE_MAP)
+        return 0;
+    CE_TRY(section_of(a->doc->root, rules->owner, a->place.origin, &map, err));
+    return map ? put_copy(map, a->key, a->value, err) : 0;
+}
+
+/* A key that the document has too (`seed`) is set there as well: a run has one value of it. */
+static int set_experiment_key(const struct assignment *a, struct ce_error *err)
+{
+    if (ce_param_find(ce_document_params, a->key) && a->doc->root->kind == CE_NODE_MAP)
+        CE_TRY(put_copy(a->doc->root, a->key, a->value, err));
+    struct ce_node *const *items = NULL;
+    size_t count = experiments_of(a->doc, &items);
+    for (size_t i = 0; i < count; i++)
+        if (items[i]->kind == CE_NODE_MAP)
+            CE_TRY(put_copy(items[i], a->key, a->value, err));
+    return 0;
+}
+
+/* Nothing has such a key: says which names there are, those of the parameters included. */
+static int fail_nowhere(const struct assignment *a, bool parameters_only, struct ce_error *err)
+{
+    const char *names[128];
+    size_t n = 0;
+    struct ce_node *const *items = NULL;
+    size_t count = experiments_of(a->doc, &items);
+    for (size_t i = 0; i < count; i++) {
+        const struct ce_fault *fault = ce_experiment_fault(items[i]);
+        for (const struct ce_param *p = fault ? fault->params : NULL;
+             p && p->name && n < CE_COUNT(names); p++)
+            names[n++] = p->name;
+    }
+    for (const struct ce_param *p = ce_experiment_params;
+         !parameters_only && p->name && n < CE_COUNT(names); p++)
+        names[n++] = p->name;
+
+    char shown[CE_TEXT_SHOWN_SIZE];
+    ce_text_show(a->key, shown);
+    const char *near = ce_text_nearest(a->key, names, n);
+    return ce_fail_place(err, &a->place, EINVAL, "no experiment has a %s '%s'%s%s%s",
+                         parameters_only ? "parameter" : "key or parameter", shown,
+                         near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
+static int set_parameter(const struct assignment *a, bool parameters_only, struct ce_error *err)
+{
+    struct ce_node *const *items = NULL;
+    size_t count = experiments_of(a->doc, &items), hits = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct ce_fault *fault = ce_experiment_fault(items[i]);
+        struct ce_node *map;
+        if (!fault || !ce_param_find(fault->params, a->key))
+            continue;
+        hits++;
+        CE_TRY(section_of(items[i], "parameters", a->place.origin, &map, err));
+        if (map)
+            CE_TRY(put_copy(map, a->key, a->value, err));
+    }
+    return hits > 0 || count == 0 ? 0 : fail_nowhere(a, parameters_only, err);
+}
+
+/* What follows `prefix` in `key`, or NULL. */
+static const char *after(const char *key, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    return strncmp(key, prefix, n) == 0 ? key + n : NULL;
+}
+
+static int assign(struct assignment *a, const char *key, struct ce_error *err)
+{
+    if ((a->key = after(key, "pipeline.")))
+        return set_in_section(a, &ce_pipeline_rules, err);
+    if ((a->key = after(key, "prometheus.")))
+        return set_in_section(a, &ce_prometheus_rules, err);
+    if ((a->key = after(key, "parameters.")))
+        return set_parameter(a, true, err);
+    a->key = key;
+    if (ce_param_find(ce_experiment_params, key))
+        return set_experiment_key(a, err);
+    return set_parameter(a, false, err);
+}
+
+/* Nodes point to it, so it lives as long as the document. */
+static const char *keep_origin(struct ce_document *doc, const char *assignment)
+{
+    char **origins = realloc(doc->origins, (doc->origin_count + 1) * sizeof *origins);
+    if (!origins)
+        return NULL;
+    doc->origins = origins;
+    char *origin = ce_format("--set %s", assignment);
+    if (origin)
+        origins[doc->origin_count++] = origin;
+    return origin;
+}
+
+int ce_document_set(struct ce_document *doc, const char *assignment, struct ce_error *err)
+{
+    const char *origin = keep_origin(doc, assignment);
+    if (!origin)
+        return ce_fail_memory(err);
+    struct assignment a = {.doc = doc, .place = {.origin = origin}};
+    const char *equals = strchr(assignment, '=');
+    if (doc->validated)
+        return ce_fail_place(err, &a.place, EINVAL,
+                             "the document is validated and changes no more");
+    if (!equals || equals == assignment)
+        return ce_fail_place(err, &a.place, EINVAL,
+                             "an assignment is KEY=VALUE, such as duration=3s");
+
+    ce_autofree char *key = strndup(assignment, (size_t)(equals - assignment));
+    CE_CLEANUP(ce_node_free_p) struct ce_node *value = NULL;
+    if (!key)
+        return ce_fail_memory(err);
+    CE_TRY(value_node(equals + 1, origin, &value, err));
+    a.value = value;
+    return assign(&a, key, err);
+}
+
+/* ---- --only ---------------------------------------------------------------------------------- */
+
+static const char *name_of(const struct ce_node *experiment)
+{
+    const struct ce_node *name = ce_node_get(experiment, "name");
+    return name && name->kind == CE_NODE_SCALAR ? name->text : NULL;
+}
+
+static int fail_no_experiment(struct ce_node *const *items, size_t count, const char *wanted,
+                              struct ce_error *err)
+{
+    ce_autofree const char **names = calloc(count + 1, sizeof *names);
+    char shown[CE_TEXT_SHOWN_SIZE], list[sizeof err->message / 2] = "";
+    size_t n = 0, used = 0;
+    if (!names)
+        return ce_fail_memory(err);
+    for (size_t i = 0; i < count; i++)
+        if (name_of(items[i]))
+            names[n++] = name_of(items[i]);
+    for (size_t i = 0; i < n && used < sizeof list; i++) {
+        ce_text_show(names[i], shown);
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i > 0 ? ", " : "", shown);
+    }
+    const char *near = ce_text_nearest(wanted, names, n);
+    ce_text_show(wanted, shown);
+    struct ce_place place = {.origin = "--only"};
+    return ce_fail_place(err, &place, ENOENT, "no experiment is called '%s'%s%s%s (there are: %s)",
+                         shown, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "",
+                         list);
+}
+
+int ce_document_only(struct ce_document *doc, const char *name, struct ce_error *err)
+{
+    struct ce_node *const *items = NULL;
+    size_t count = experiments_of(doc, &items);
+    struct ce_place place = {.origin = "--only"};
+    if (doc->validated)
+        return ce_fail_place(err, &place, EINVAL, "the document is validated and changes no more");
+    bool found = count == 0;
+    for (size_t i = 0; i < count && !found; i++)
+        found = name_of(items[i]) && strcmp(name_of(items[i]), name) == 0;
+    if (!found)
+        return fail_no_experiment(items, count, name, err);
+
+    char **names = realloc(doc->only.names, (doc->only.count + 1) * sizeof *names);
+    if (!names)
+        return ce_fail_memory(err);
+    doc->only.names = names;
+    names[doc->only.count] = strdup(name);
+    if (!names[doc->only.count])
+        return ce_fail_memory(err);
+    doc->only.count++;
+    return 0;
+}

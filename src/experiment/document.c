@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: MIT */
+/* The experiment document: loading it, and checking all of it against the tables before any of it
+ * may run.
+ *
+ * A document is a tree of nodes until ce_document_validate(); until then `--set` may change nodes
+ * (assign.c). The keys that are plain values stand in the tables below, from which the JSON Schema
+ * is made too (schema.c). */
+#include "experiment/document.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "experiment/document_internal.h"
+
+/* ---- the keys -------------------------------------------------------------------------------- */
+
+#define HOURS (3600 * (double)CE_SECOND)
+
+static const struct ce_choice layers[] = {
+    {"data", CE_LAYER_DATA, "what the pipeline learns from and is asked about"},
+    {"model", CE_LAYER_MODEL, "what answers"},
+    {"infrastructure", CE_LAYER_INFRASTRUCTURE, "what it all runs on"},
+    {"infra", CE_LAYER_INFRASTRUCTURE, "short for infrastructure"},
+    {NULL, 0, NULL},
+};
+
+static const struct ce_choice strategies[] = {
+    {"auto", CE_STRATEGY_AUTO,
+     "the strategy that suits the fault; in this version always immediate"},
+    {"immediate", CE_STRATEGY_IMMEDIATE, "everything is put back at once"},
+    {.name = "gradual", .later = true},
+    {.name = "canary", .later = true},
+    {.name = "blue_green", .later = true},
+    {.name = "circuit_breaker", .later = true},
+    {NULL, 0, NULL},
+};
+
+const struct ce_param ce_experiment_params[] = {
+    CE_TEXT(struct ce_experiment, name,
+            .doc = "What reports call it; no other experiment has the same name."),
+    CE_CHOICE(struct ce_experiment, layer, .choices = layers,
+              .doc = "The layer that the fault belongs to."),
+    CE_TEXT(struct ce_experiment, fault_type, .doc = "The fault; `chaoseater faults` lists them."),
+    CE_SECONDS(struct ce_experiment, duration, .min = CE_MILLISECOND, .max = 24 * HOURS,
+               .def = "60", .doc = "How long the fault is live."),
+    {.name = "rollback_strategy",
+     .type = CE_PARAM_CHOICE,
+     .offset = CE_PARAM_FIELD_(struct ce_experiment, strategy, int),
+     .choices = strategies,
+     .def = "auto",
+     .doc = "How the fault is put back."},
+    CE_INTEGER(struct ce_experiment, seed, .min = 0, .max = 0x1p63, .def = "",
+               .doc = "Fixes every random choice; left out, it is that of the whole run, which the "
+                      "report names."),
+    CE_SECONDS(struct ce_experiment, baseline, .min = 500 * CE_MILLISECOND, .max = 24 * HOURS,
+               .def = "3s", .doc = "How long the healthy pipeline is measured first."),
+    CE_SECONDS(struct ce_experiment, recovery_timeout, .min = CE_MILLISECOND, .max = 24 * HOURS,
+               .def = "30s",
+               .doc = "How long the pipeline may take to come back after the rollback has begun."),
+    CE_NAMES(struct ce_experiment, tags, .def = "", .doc = "Free words to find the run by."),
+    CE_INTEGER(struct ce_experiment, repeat, .min = 1, .max = 1000, .def = "1",
+               .doc = "How many times it runs."),
+    CE_END_PARAMS,
+};
+static const char *const experiment_sections[] = {"parameters", NULL};
+
+const struct ce_param ce_document_params[] = {
+    CE_INTEGER(struct ce_document_keys, seed, .min = 0, .max = 0x1p63, .def = "",
+               .doc = "The seed of every experiment that states none; --seed goes before it."),
+    CE_END_PARAMS,
+};
+static const char *const document_sections[] = {"experiments", "pipeline", "prometheus", NULL};
+
+const struct ce_param ce_prometheus_params[] = {
+    CE_TEXT(struct ce_prometheus_keys, pushgateway_url, .def = "",
+            .doc = "Where metrics would be pushed to."),
+    CE_TEXT(struct ce_prometheus_keys, job_name, .def = "chaos_eater",
+            .doc = "The job label of pushed metrics."),
+    CE_END_PARAMS,
+};
+
+const struct ce_map_rules ce_document_rules = {"key", NULL, ce_document_params, document_sections};
+const struct ce_map_rules ce_experiment_rules = {"key", NULL, ce_experiment_params,
+                                                 experiment_sections};
+const struct ce_map_rules ce_pipeline_rules = {"key", "pipeline", ce_pipeline_params, NULL};
+const struct ce_map_rules ce_prometheus_rules = {"key", "prometheus", ce_prometheus_params, NULL};
+
+static const char prometheus_notice[] =
+    "prometheus: metrics are not pushed in this version; the block is accepted and ignored";
+
+const char *ce_strategy_name(enum ce_strategy strategy)
+{
+    return strategies[strategy].name;
+}
+
+const struct ce_fault *ce_experiment_fault(const struct ce_node *experiment)
+{
+    const struct ce_node *name = ce_node_get(experiment, "fault_type");
+    return name && name->kind == CE_NODE_SCALAR ? ce_fault_find(name->text) : NULL;
+}
+
+/* ---- loading --------------------------------------------------------------------------------- */
+
+static void experiment_done(struct ce_experiment *experiment)
+{
+    if (experiment->params)
+        ce_params_done(experiment->fault->params, experiment->params);
+    free(experiment->params);
+    ce_params_done(ce_experiment_params, experiment);
+}
+
+/* Back to before validation. */
+static void discard(struct ce_document *doc)
+{
+    for (size_t i = 0; i < doc->experiment_count; i++)
+        experiment_done(&doc->experiments[i]);
+    free(ce_take(doc->experiments));
+    doc->experiment_count = 0;
+    ce_params_done(ce_document_params, &doc->keys);
+    ce_params_done(ce_pipeline_params, &doc->pipeline);
+    doc->pipeline = (struct ce_pipeline_spec){0};
+    doc->notice_count = 0;
+}
+
+void ce_document_free(struct ce_document *doc)
+{
+    if (!doc)
+        return;
+    discard(doc);
+    ce_node_free(doc->root);
+    for (size_t i = 0; i < doc->origin_count; i++)
+        free(doc->origins[i]);
+    free(doc->origins);
+    for (size_t i = 0; i < doc->only.count; i++)
+        free(doc->only.names[i]);
+    free(doc->only.names);
+    free(doc->name);
+    free(doc);
+}
+
+int ce_document_parse(const char *text, size_t size, const char *name, struct ce_document **ret_doc,
+                      struct ce_error *err)
+{
+    CE_CLEANUP(ce_document_free_p) struct ce_document *doc = calloc(1, sizeof *doc);
+    if (!doc || !(doc->name = strdup(name)))
+        return ce_fail_memory(err);
+    if (size > CE_DOCUMENT_SIZE_MAX)
+        return ce_fail_at(err, name, EFBIG, "the document is larger than %zu MiB",
+                          CE_DOCUMENT_SIZE_MAX >> 20);
+    CE_TRY(ce_node_parse(text, size, doc->name, &doc->root, err));
+    *ret_doc = ce_take(doc);
+    return 0;
+}
+
+int ce_document_load(const char *path, struct ce_document **ret_doc, struct ce_error *err)
+{
+    ce_autofree char *text = NULL;
+    size_t size;
+    CE_TRY(ce_file_read(path, CE_DOCUMENT_SIZE_MAX, &text, &size, err));
+    return ce_document_parse(text, size, strcmp(path, "-") == 0 ? "stdin" : path, ret_doc, err);
+}
+
+int ce_document_demo(struct ce_document **ret_doc, struct ce_error *err)
+{
+    return ce_document_parse(ce_demo_document, strlen(ce_demo_document), "demo", ret_doc, err);
+}
+
+/* ---- one mapping against its table ----------------------------------------------------------- */
+
+enum { KEYS_MAX = 64 };
+
+static size_t accepted_keys(const struct ce_map_rules *rules, const char *names[KEYS_MAX])
+{
+    size_t count = 0;
+    for (const struct ce_param *param = rules->table; param->name && count < KEYS_MAX; param++)
+        names[count++] = param->name;
+    for (const char *const *name = rules->sections; name && *name && count < KEYS_MAX; name++)
+        names[count++] = *name;
+    return count;
+}
+
+int ce_fail_unknown(struct ce_error *err, const struct ce_place *place,
+                    const struct ce_map_rules *rules, const char *key)
+{
+    const char *names[KEYS_MAX];
+    char shown[CE_TEXT_SHOWN_SIZE], accepted[sizeof err->message / 2] = "none";
+    size_t count = accepted_keys(rules, names), used = 0;
+    for (size_t i = 0; i < count && used < sizeof accepted; i++)
+        used += (size_t)snprintf(accepted + used, sizeof accepted - used, "%s%s", i > 0 ? ", " : "",
+                                 names[i]);
+    ce_text_show(key, shown);
+    const char *near = ce_text_nearest(key, names, count);
+    return ce_fail_place(err, place, EINVAL, "unknown %s '%s'%s%s%s%s%s (accepted: %s)",
+                         rules->noun, shown, rules->owner ? " of " : "",
+                         rules->owner ? rules->owner : "", near ? "; did you mean '" : "",
+                         near ? near : "", near ? "'?" : "", accepted);
+}
+
+static bool is_section(const struct ce_map_rules *rules, const char *key)
+{
+    for (const char *const *name = rules->sections; name && *name; name++)
+        if (strcmp(*name, key) == 0)
+            return true;
+    return false;
+}
+
+static int read_list(const struct ce_param *param, const struct ce_node *list, void *obj,
+                     struct ce_error *err)
+{
+    ce_autofree const char **items = calloc(list->count + 1, sizeof *items);
+    if (!items)
+        return ce_fail_memory(err);
+    for (size_t i = 0; i < list->count; i++) {
+        const struct ce_node *item = list->items[i];
+        if (item->kind != CE_NODE_SCALAR)
+            return ce_fail_place(err, &item->place, EINVAL, "%s: %s is not a name", param->name,
+                                 ce_node_kind_text(item));
+        items[i] = item->text;
+    }
+    return ce_fail_put_place(err, ce_param_set_list(param, obj, items, list->count, err),
+                             &list->place);
+}
+
+/* Quotes make text of a number, as they do for every other reader of YAML and for the JSON Schema.
+ */
+static bool refuses_quotes(enum ce_param_type type)
+{
+    return type == CE_PARAM_RATE || type == CE_PARAM_NUMBER || type == CE_PARAM_INTEGER ||
+           type == CE_PARAM_BOOL;
+}
+
+static int read_value(const struct ce_param *param, const struct ce_node *node, void *obj,
+                      struct ce_error *err)
+{
+    bool null = ce_node_is_null(node);
+    if (null && param->def && param->def[0] == '\0')
+        return 0;
+    if (node->kind == CE_NODE_MAP || null) {
+        char accepts[CE_PARAM_ACCEPTS_SIZE];
+        ce_param_accepts(param, accepts, sizeof accepts);
+        return ce_fail_place(err, &node->place, EINVAL,
+                             null ? "%s: needs a value: %s" : "%s: a mapping is not %s",
+                             param->name, accepts);
+    }
+    if (node->kind == CE_NODE_LIST)
+        return read_list(param, node, obj, err);
+    if (node->quoted && refuses_quotes(param->type)) {
+        char shown[CE_TEXT_SHOWN_SIZE];
+        ce_text_show(node->text, shown);
+        return ce_fail_place(err, &node->place, EINVAL,
+                             "%s: \"%s\" is text because of its quotes; write it without",
+                             param->name, shown);
+    }
+    return ce_fail_put_place(err, ce_param_set(param, obj, node->text, err), &node->place);
+}
+
+/* Fills `obj`: the defaults, then every key of `map` that is no section. A `map` that is NULL or
+ * null has no keys; `at` is where a missing one is reported. */
+static int read_map(const struct ce_node *map, const struct ce_place *at,
+                    const struct ce_map_rules *rules, void *obj, struct ce_error *err)
+{
+    CE_TRY(ce_params_init(rules->table, obj, err));
+    for (size_t i = 0; map && i < map->count; i++) {
+        const struct ce_node *node = map->items[i];
+        const struct ce_param *param = ce_param_find(rules->table, node->key);
+        if (param)
+            CE_TRY(read_value(param, node, obj, err));
+        else if (!is_section(rules, node->key))
+            return ce_fail_unknown(err, &node->key_place, rules, node->key);
+    }
+    for (const struct ce_param *param = rules->table; param->name; param++) {
+        if (param->def || ce_node_get(map, param->name))
+            continue;
+        char accepts[CE_PARAM_ACCEPTS_SIZE];
+        ce_param_accepts(param, accepts, sizeof accepts);
+        return ce_fail_place(err, at, EINVAL, "the %s '%s'%s%s is missing (accepted: %s)",
+                             rules->noun, param->name, rules->owner ? " of " : "",
+                             rules->owner ? rules->owner : "", accepts);
+    }
+    return 0;
+}
+
+/* A mapping or nothing. */
+static int check_map(const struct ce_node *node, struct ce_error *err)
+{
+    if (!node || node->kind == CE_NODE_MAP || ce_node_is_null(node))
+        return 0;
+    return ce_fail_place(err, &node->place, EINVAL, "%s: takes a mapping, not %s", node->key,
+                         ce_node_kind_text(node));
+}
+
+static bool is_given(const struct ce_node *map, const char *key)
+{
+    const struct ce_node *node = ce_node_get(map, key);
+    return node && !ce_node_is_null(node);
+}
+
+/* ---- one experiment -------------------------------------------------------------------------- */
+
+static bool has_control(const char *text)
+{
+    for (const unsigned char *p = (const unsigned char *)text; *p != '\0'; p++)
+        if (*p < 0x20 || *p == 0x7f || (p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0))
+            return true;
+    return false;
+}
+
+static int check_name(const struct ce_document *doc, const struct ce_experiment *experiment,
+                      const struct ce_node *list, const struct ce_place *place,
+                      struct ce_error *err)
+{
+    char shown[CE_TEXT_SHOWN_SIZE];
+    ce_text_show(experiment->name, shown);
+    if (experiment->name[0] == '\0')
+        return ce_fail_place(err, place, EINVAL, "name: must not be empty");
+    if (strlen(experiment->name) > 200 || has_control(experiment->name))
+        return ce_fail_place(err, place, EINVAL, "name: '%s' is not one line of at most 200 bytes",
+                             shown);
+    for (const struct ce_experiment *other = doc->experiments; other < experiment; other++) {
+        if (strcmp(other->name, experiment->name) != 0)
+            continue;
+        char first[160];
+        const struct ce_node *node = list->items[other - doc->experiments];
+        ce_place_text(&ce_node_get(node, "name")->place, first, sizeof first);
+        return ce_fail_place(err, place, EINVAL,
+                             "name: '%s' is already the name of the experiment at %s", shown,
+                             first);
+    }
+    return 0;
+}
+
+static int check_fault(struct ce_experiment *experiment, const struct ce_place *place,
+                       struct ce_error *err)
+{
+    char shown[CE_TEXT_SHOWN_SIZE];
+    const struct ce_fault *fault = ce_fault_find(experiment->fault_type);
+    if (!fault) {
+        const char *near = ce_fault_nearest(experiment->fault_type);
+        ce_text_show(experiment->fault_type, shown);
+        return ce_fail_place(
+            err, place, EINVAL,
+            "fault_type: no fault is called '%s'%s%s%s (`chaoseater faults` lists all)", shown,
+            near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    }
+    if (experiment->layer != (int)fault->layer)
+        return ce_fail_place(err, place, EINVAL, "fault_type: '%s' belongs to layer %s, not %s",
+                             fault->name, ce_layer_name(fault->layer),
+                             ce_layer_name((enum ce_layer)experiment->layer));
+    experiment->fault = fault;
+    return 0;
+}
+
+static int read_parameters(const struct ce_node *node, struct ce_experiment *experiment,
+                           struct ce_error *err)
+{
+    const struct ce_fault *fault = experiment->fault;
+    const struct ce_node *parameters = ce_node_get(node, "parameters");
+    const struct ce_place *place = parameters ? &parameters->place : &node->place;
+    const struct ce_map_rules rules = {"parameter", fault->name, fault->params, NULL};
+    CE_TRY(check_map(parameters, err));
+    experiment->params = calloc(1, fault->params_size > 0 ? fault->params_size : 1);
+    if (!experiment->params)
+        return ce_fail_memory(err);
+    CE_TRY(read_map(parameters, place, &rules, experiment->params, err));
+    if (!fault->check)
+        return 0;
+    return ce_fail_put_place(err, fault->check(experiment->params, err), place);
+}
+
+static bool is_left_out(const struct ce_document *doc, const char *name)
+{
+    for (size_t i = 0; i < doc->only.count; i++)
+        if (strcmp(doc->only.names[i], name) == 0)
+            return false;
+    return doc->only.count > 0;
+}
+
+static int read_experiment(struct ce_document *doc, const struct ce_node *list, size_t i,
+                           struct ce_error *err)
+{
+    const struct ce_node *node = list->items[i];
+    struct ce_experiment *experiment = &doc->experiments[i];
+    if (node->kind != CE_NODE_MAP)
+        return ce_fail_place(err, &node->place, EINVAL,
+                             "an experiment is a mapping with name, layer and fault_type, not %s",
+                             ce_node_kind_text(node));
+    CE_TRY(read_map(node, &node->place, &ce_experiment_rules, experiment, err));
+    CE_TRY(check_name(doc, experiment, list, &ce_node_get(node, "name")->place, err));
+    CE_TRY(check_fault(experiment, &ce_node_get(node, "fault_type")->place, err));
+    CE_TRY(read_parameters(node, experiment, err));
+    experiment->has_seed = is_given(node, "seed");
+    experiment->left_out = is_left_out(doc, experiment->name);
+    return 0;
+}
+
+/* ---- the whole document ---------------------------------------------------------------------- */
+
+static int read_experiments(struct ce_document *doc, struct ce_error *err)
+{
+    const struct ce_node *list = ce_node_get(doc->root, "experiments");
+    if (!list)
+        return ce_fail_place(err, &doc->root->place, EINVAL,
+                             "the key 'experiments' is missing: a list of experiments");
+    if (list->kind != CE_NODE_LIST && !ce_node_is_null(list))
+        return ce_fail_place(err, &list->place, EINVAL, "experiments: takes a list, not %s",
+                             ce_node_kind_text(list));
+    if (list->count == 0)
+        return ce_fail_place(err, &list->place, EINVAL,
+                             "experiments: is empty; it needs at least one experiment");
+    doc->experiments = calloc(list->count, sizeof *doc->experiments);
+    if (!doc->experiments)
+        return ce_fail_memory(err);
+    doc->experiment_count = list->count;
+    for (size_t i = 0; i < list->count; i++)
+        CE_TRY(read_experiment(doc, list, i, err));
+    return 0;
+}
+
+static int read_prometheus(struct ce_document *doc, struct ce_error *err)
+{
+    const struct ce_node *node = ce_node_get(doc->root, "prometheus");
+    struct ce_prometheus_keys keys = {0};
+    if (!node)
+        return 0;
+    CE_TRY(check_map(node, err));
+    int r = read_map(node, &node->place, &ce_prometheus_rules, &keys, err);
+    ce_params_done(ce_prometheus_params, &keys);
+    if (r == 0)
+        doc->notices[doc->notice_count++] = prometheus_notice;
+    return r;
+}
+
+static int validate(struct ce_document *doc, struct ce_error *err)
+{
+    const struct ce_node *root = doc->root;
+    if (root->kind != CE_NODE_MAP)
+        return ce_fail_place(err, &root->place, EINVAL,
+                             "a document is a mapping with the key 'experiments', not %s",
+                             ce_node_kind_text(root));
+    CE_TRY(read_map(root, &root->place, &ce_document_rules, &doc->keys, err));
+    CE_TRY(read_experiments(doc, err));
+    const struct ce_node *pipeline = ce_node_get(root, "pipeline");
+    CE_TRY(check_map(pipeline, err));
+    CE_TRY(read_map(pipeline, pipeline ? &pipeline->place : &root->place, &ce_pipeline_rules,
+                    &doc->pipeline, err));
+    return read_prometheus(doc, err);
+}
+
+int ce_document_validate(struct ce_document *doc, struct ce_error *err)
+{
+    if (doc->validated)
+        return 0;
+    int r = validate(doc, err);
+    if (r < 0)
+        discard(doc);
+    else
+        doc->validated = true;
+    return r < 0 ? r : 0;
+}
+
+size_t ce_document_experiment_count(const struct ce_document *doc)
+{
+    return doc->experiment_count;
+}
+
+const char *ce_document_notice(const struct ce_document *doc, size_t i)
+{
+    return i < doc->notice_count ? doc->notices[i] : NULL;
+}
+
+const struct ce_experiment *ce_document_experiment(const struct ce_document *doc, size_t i)
+{
+    return i < doc->experiment_count ? &doc->experiments[i] : NULL;
+}
+
+bool ce_document_seed(const struct ce_document *doc, uint64_t *ret_seed)
+{
+    if (!is_given(doc->root, "seed"))
+        return false;
+    *ret_seed = (uint64_t)doc->keys.seed;
+    return true;
+}
+
+const struct ce_pipeline_spec *ce_document_pipeline(const struct ce_document *doc)
+{
+    return &doc->pipeline;
+}

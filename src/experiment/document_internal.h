@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of this room share: the document itself and the tables of its keys. */
+#ifndef CE_EXPERIMENT_DOCUMENT_INTERNAL_H
+#define CE_EXPERIMENT_DOCUMENT_INTERNAL_H
+
+#include "experiment/document.h"
+#include "experiment/node.h"
+
+#define CE_DOCUMENT_SIZE_MAX ((size_t)16 << 20)
+
+/* The document's own keys; `experiments`, `pipeline` and `prometheus` are sections. */
+struct ce_document_keys {
+    int64_t seed;
+};
+
+struct ce_document {
+    char *name; /* what messages call it */
+    struct ce_node *root;
+    char **origins; /* "--set duration=3s": nodes borrow these */
+    size_t origin_count;
+    struct ce_names only; /* as asked for */
+    /* After validation: */
+    bool validated;
+    struct ce_document_keys keys;
+    struct ce_experiment *experiments;
+    size_t experiment_count;
+    struct ce_pipeline_spec pipeline;
+    const char *notices[4]; /* constants */
+    size_t notice_count;
+};
+CE_DEFINE_CLEANUP(struct ce_document, ce_document_free);
+
+extern const struct ce_param ce_document_params[]; /* of ce_document_keys */
+
+struct ce_prometheus_keys {
+    char *pushgateway_url, *job_name;
+};
+extern const struct ce_param ce_prometheus_params[];
+
+/* The keys of an experiment; `parameters` is a section. The struct is ce_experiment. */
+extern const struct ce_param ce_experiment_params[];
+
+/* The fault that an unchecked experiment names; NULL when it names none that exists. */
+const struct ce_fault *ce_experiment_fault(const struct ce_node *experiment);
+
+/* What a mapping may hold, and how messages speak of it. */
+struct ce_map_rules {
+    const char *noun;  /* of a key: "key", "parameter" */
+    const char *owner; /* "pipeline", "slow_inference"; NULL when the place says enough */
+    const struct ce_param *table;
+    const char *const *sections; /* further keys, looked at elsewhere; NULL: none */
+};
+extern const struct ce_map_rules ce_document_rules, ce_experiment_rules, ce_pipeline_rules,
+    ce_prometheus_rules;
+
+/* Fails with "unknown key 'profil' of pipeline; did you mean 'profile'? (accepted: kind, profile)".
+ */
+int ce_fail_unknown(struct ce_error *err, const struct ce_place *place,
+                    const struct ce_map_rules *rules, const char *key);
+
+/* The text of the document of `chaoseater demo`. */
+extern const char ce_demo_document[];
+
+#endif

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+"""The JSON Schema and the validator come from the same tables; here they are asked the same questions."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+jsonschema = pytest.importorskip("jsonschema", reason="python3-jsonschema is not installed")
+yaml = pytest.importorskip("yaml", reason="python3-yaml is not installed")
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+BLOCKS = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs" / "document.md").read_text(), re.MULTILINE | re.DOTALL)
+
+EXPERIMENT = {"name": "x", "layer": "model", "fault_type": "slow_inference"}
+BAD = {
+    "no_experiments": {},
+    "empty": {"experiments": []},
+    "unknown_key": {"experiments": [EXPERIMENT], "parallel": 2},
+    "unknown_experiment_key": {"experiments": [EXPERIMENT | {"paramters": {}}]},
+    "name_missing": {"experiments": [{"layer": "model", "fault_type": "slow_inference"}]},
+    "name_empty": {"experiments": [EXPERIMENT | {"name": ""}]},
+    "unknown_fault": {"experiments": [EXPERIMENT | {"fault_type": "volcano"}]},
+    "wrong_layer": {"experiments": [EXPERIMENT | {"layer": "data"}]},
+    "duration_zero": {"experiments": [EXPERIMENT | {"duration": 0}]},
+    "duration_unit": {"experiments": [EXPERIMENT | {"duration": "3x"}]},
+    "duration_too_long": {"experiments": [EXPERIMENT | {"duration": 100000}]},
+    "strategy_of_later": {"experiments": [EXPERIMENT | {"rollback_strategy": "canary"}]},
+    "repeat": {"experiments": [EXPERIMENT | {"repeat": 1001}]},
+    "seed": {"experiments": [EXPERIMENT | {"seed": -1}]},
+    "tags": {"experiments": [EXPERIMENT | {"tags": {"a": 1}}]},
+    "parameters": {"experiments": [EXPERIMENT | {"parameters": 5}]},
+    "rate": {"experiments": [EXPERIMENT | {"parameters": {"variance": 1.5}}]},
+    "rate_as_text": {"experiments": [EXPERIMENT | {"parameters": {"variance": "0.5"}}]},
+    "parameter_of_another_fault": {"experiments": [EXPERIMENT | {"parameters": {"corruption_rate": 0.1}}]},
+    "profile": {"experiments": [EXPERIMENT], "pipeline": {"profile": "brave"}},
+    "prometheus": {"experiments": [EXPERIMENT], "prometheus": {"url": "x"}},
+}
+GOOD = {
+    "least": {"experiments": [EXPERIMENT]},
+    "everything": {
+        "seed": 7,
+        "pipeline": {"profile": "hardened"},
+        "prometheus": {"pushgateway_url": "http://localhost:9091"},
+        "experiments": [
+            EXPERIMENT
+            | {
+                "duration": "90s",
+                "baseline": 2.5,
+                "recovery_timeout": "1m",
+                "rollback_strategy": "immediate",
+                "seed": None,
+                "tags": ["a", 2024],
+                "repeat": 3,
+                "parameters": {"variance": 0},
+            }
+        ],
+    },
+    "nothing_given": {"experiments": [EXPERIMENT | {"parameters": None, "tags": None}], "pipeline": None},
+    "alias_of_the_layer": {"experiments": [{"name": "n", "layer": "infra", "fault_type": "node_failure"}]},
+}
+
+
+@pytest.fixture(scope="module")
+def schema(chaoseater_module):
+    done = chaoseater_module("schema")
+    assert done.returncode == 0, done.stderr
+    schema = json.loads(done.stdout)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+def valid(chaoseater, document):
+    done = chaoseater("validate", "-", input=json.dumps(document))  # JSON is YAML
+    assert done.returncode in (0, 2), done.stderr
+    return done.returncode == 0
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_both_accept(chaoseater, schema, name):
+    assert valid(chaoseater, GOOD[name])
+    schema.validate(GOOD[name])
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_both_refuse(chaoseater, schema, name):
+    assert not valid(chaoseater, BAD[name])
+    assert not schema.is_valid(BAD[name])
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_the_schema_accepts_the_example(schema, example):
+    schema.validate(yaml.safe_load(example.read_text()))
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_every_block_of_the_reference_is_a_document(chaoseater, schema, block):
+    done = chaoseater("validate", "-", input=block)
+    assert done.returncode == 0, done.stderr
+    schema.validate(yaml.safe_load(block))
+
+
+def test_the_reference_names_every_key(schema):
+    page = (ROOT / "docs" / "document.md").read_text()
+    properties = schema.schema["properties"]
+    keys = {*properties, *properties["pipeline"]["properties"], *properties["prometheus"]["properties"]}
+    keys |= set(properties["experiments"]["items"]["properties"])
+    assert not [key for key in keys if f"`{key}`" not in page]

@@ -1,0 +1,11 @@
+# Nor is what no double can hold.
+$ chaoseater validate plan.yaml
+! 2
+--- stderr
+chaoseater: plan.yaml:5:35: corruption_rate: '1e999' is not a number in 0..1
+--- file plan.yaml
+experiments:
+  - name: rot
+    layer: data
+    fault_type: data_corruption
+    parameters: {corruption_rate: 1e999}
