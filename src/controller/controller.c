@@ -1,0 +1,513 @@
+/* SPDX-License-Identifier: MIT */
+/* The life of a run, top to bottom as it happens:
+ *
+ *   preflight, baseline, injecting, verifying, observing, rolling back, verifying the undo, recovering, ended
+ *
+ * run_through() walks these stages. The first one that cannot go on says why in the record and returns false; whatever was
+ * begun by then is taken back by the stages below it: once inject was called, the run always goes through rolling_back,
+ * and end() undoes what the journal still calls live. A crash skips all of this: then the guard does it.
+ *
+ * While a stage waits, it takes outcomes from the workload, and looks for a signal and for a guard whose time was up. */
+#include "controller/controller.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "controller/measure.h"
+#include "journal/guard.h"
+#include "journal/undo_files.h"
+
+/* Between the last operation under the fault and rollback: what is in flight may still end, but a fault that hangs
+ * requests is not kept waiting for. */
+#define DRAIN (250 * CE_MILLISECOND)
+/* The guard undoes a run that takes this much longer than planned. */
+#define GUARD_MARGIN (60 * CE_SECOND)
+
+struct run {
+    const struct ce_run_options *options;
+    const struct ce_experiment *experiment;
+    struct ce_record *record;
+    struct ce_journal *journal;
+    struct ce_guard *guard;
+    struct ce_proxy *proxy;
+    struct ce_pipeline *pipeline;
+    struct ce_workload *workload;
+    struct ce_measure *measure;
+    struct ce_operations operations; /* those of the pipeline that the baseline covers */
+    struct ce_target target;
+    struct ce_injection injection;
+    char *run_folder;
+    int64_t started;   /* monotonic */
+    int64_t rollback_at;
+    double recovery_time;
+    bool undone;       /* the undo was verified */
+};
+
+/* ---- endings ------------------------------------------------------------------------------------- */
+
+/* Says how the run ended. The first word stands, but a dirty end outranks all. */
+static void end_as(struct run *run, enum ce_status status, enum ce_verdict verdict, const char *reason)
+{
+    struct ce_record *record = run->record;
+    if (record->reason && status != CE_STATUS_DIRTY)
+        return;
+    free(record->reason);
+    record->status = status;
+    record->verdict = verdict;
+    record->reason = strdup(reason);
+}
+
+/* Something is not as it was: that outranks whatever was measured. */
+static void end_dirty(struct run *run, const char *what, const struct ce_error *err)
+{
+    char reason[sizeof err->message + 64];
+    snprintf(reason, sizeof reason, "%s could not be put back: %s", what, err->message);
+    end_as(run, CE_STATUS_DIRTY, run->record->reason ? run->record->verdict : CE_VERDICT_INCONCLUSIVE, reason);
+}
+
+static void set_text(char **field, const char *text)
+{
+    free(*field);
+    *field = strdup(text);
+}
+
+static void skip(struct run *run, const char *stage, const char *reason)
+{
+    run->record->skip_reason = stage;
+    end_as(run, CE_STATUS_SKIPPED, CE_VERDICT_INCONCLUSIVE, reason);
+}
+
+static void publish(struct run *run, enum ce_state state, double fraction)
+{
+    ce_log("%s: %s", run->experiment->name, ce_state_name(state));
+    if (run->options->on_event) {
+        struct ce_event event = {.state = state, .fraction = fraction, .record = run->record};
+        run->options->on_event(run->options->on_event_ctx, &event);
+    }
+}
+
+/* ---- waiting ------------------------------------------------------------------------------------- */
+
+/* Whether the run must go to its rollback at once. */
+static bool interrupted(struct run *run)
+{
+    int signal = run->options->signal ? *run->options->signal : 0;
+    if (signal) {
+        run->record->signal = signal;
+        end_as(run, CE_STATUS_INTERRUPTED, CE_VERDICT_INCONCLUSIVE,
+               signal == SIGINT ? "interrupted by SIGINT" : "interrupted by SIGTERM");
+    } else if (run->guard && ce_guard_fired(run->guard)) {
+        end_as(run, CE_STATUS_FAILED, CE_VERDICT_INCONCLUSIVE, "the run took too long: the guard has undone it");
+    }
+    return run->record->reason && (signal || run->record->status == CE_STATUS_FAILED);
+}
+
+/* Takes the outcomes that have arrived, waiting for the first until then. */
+static void take_outcomes(struct run *run, int64_t until)
+{
+    struct ce_outcome outcome;
+    while (ce_workload_next(run->workload, &outcome, until)) {
+        ce_measure_add(run->measure, &outcome);
+        until = 0;
+    }
+}
+
+/* Runs a phase of `count` operations and then lets them end for at most `drain`. False: interrupted. */
+static bool run_phase(struct run *run, enum ce_state state, uint64_t count, int64_t drain)
+{
+    int64_t planned = (int64_t)((double)count / run->options->pipeline->rate * (double)CE_SECOND);
+    int64_t begun = ce_now(), all_due = 0;
+    for (;;) {
+        if (interrupted(run))
+            return false;
+        int64_t now = ce_now();
+        take_outcomes(run, now + 20 * CE_MILLISECOND);
+        if (ce_workload_due(run->workload) >= count) {
+            if (!all_due)
+                all_due = now;
+            if (ce_workload_oldest_due(run->workload) == INT64_MAX || now >= all_due + drain)
+                break;
+        }
+        publish(run, state, fmin(1, (double)(now - begun) / (double)(planned + 1)));
+    }
+    take_outcomes(run, 0);
+    return true;
+}
+
+/* ---- preflight and baseline ---------------------------------------------------------------------- */
+
+static void make_run_id(char id[64])
+{
+    char text[CE_TIMESTAMP_SIZE];
+    uint32_t random = 0;
+    ce_timestamp(ce_wall_now(), text);
+    (void)!getrandom(&random, sizeof random, 0);
+    /* 2026-11-22T10:00:00.123Z becomes 20261122T100000 */
+    snprintf(id, 64, "%.4s%.2s%.5s%.2s%.2s-%08x", text, text + 5, text + 8, text + 14, text + 17, random);
+}
+
+static void fill_target(struct run *run)
+{
+    run->target = (struct ce_target){
+        .name = "embedded pipeline",
+        .run_folder = run->run_folder,
+        .dataset = ce_pipeline_dataset(run->pipeline),
+        .label = ce_pipeline_label(run->pipeline),
+        .request_route = ce_pipeline_request_route(run->pipeline),
+        .model_route = ce_pipeline_model_route(run->pipeline),
+        .pipeline = run->pipeline,
+        .reload = ce_pipeline_reload,
+        .trained_on = ce_pipeline_trained_on,
+        .serving_process = ce_pipeline_serving_process,
+        .ensure_serving = ce_pipeline_ensure_serving,
+        .sample_request = ce_pipeline_sample_request,
+    };
+}
+
+static int64_t longest_run(const struct run *run)
+{
+    const struct ce_experiment *x = run->experiment;
+    return x->baseline + x->duration + x->recovery_timeout + 3 * run->options->pipeline->timeout + GUARD_MARGIN;
+}
+
+/* How many operations are due in that time; a phase has at least one. */
+static uint64_t operations_in(const struct run *run, int64_t duration)
+{
+    double n = (double)duration / (double)CE_SECOND * run->options->pipeline->rate;
+    return n < 1 ? 1 : (uint64_t)n;
+}
+
+static int check_needs(const struct run *run, struct ce_error *err)
+{
+    const struct ce_target *target = &run->target;
+    const struct ce_fault *fault = run->experiment->fault;
+    unsigned needs = fault->needs_of ? fault->needs_of(run->experiment->params) : fault->needs;
+    unsigned offers = (target->dataset && target->reload ? CE_NEEDS_DATASET : 0) |
+                      (target->request_route ? CE_NEEDS_REQUEST_ROUTE : 0) |
+                      (target->model_route ? CE_NEEDS_MODEL_ROUTE : 0) |
+                      (target->serving_process ? CE_NEEDS_PROCESS : 0);
+    if (needs & ~offers)
+        return ce_fail(err, ENOTSUP, "%s has nothing that %s could act on", target->name, fault->name);
+    return 0;
+}
+
+/* Whatever can go wrong before the pipeline has served one request. */
+static int prepare(struct run *run, struct ce_error *err)
+{
+    const struct ce_run_options *options = run->options;
+    ce_autofree char *runs = ce_format("%s/run", options->state_dir);
+    run->run_folder = ce_format("%s/run/%s", options->state_dir, run->record->id);
+    if (!runs || !run->run_folder)
+        return ce_fail_memory(err);
+    CE_TRY(ce_folder_make(runs, err));
+    CE_TRY(ce_journal_create(options->state_dir, run->record->id, ce_undo_ops, &run->journal, err));
+    run->injection.journal = run->journal;
+    CE_TRY(ce_guard_start(run->journal, &run->guard, err));
+    CE_TRY(ce_guard_deadline(run->guard, ce_now() + longest_run(run), err));
+    CE_TRY(ce_undo_note_tree(run->journal, run->run_folder, err));
+    CE_TRY(ce_folder_make(run->run_folder, err));
+    CE_TRY(ce_proxy_start(&run->proxy, err));
+    CE_TRY(ce_pipeline_start(options->pipeline, run->run_folder, run->journal, run->proxy, &run->pipeline, err));
+    set_text(&run->record->isolation, ce_pipeline_isolation(run->pipeline));
+    fill_target(run);
+    CE_TRY(check_needs(run, err));
+
+    /* The workload walks only the rows that the baseline covers, so that every later operation has its pair. */
+    uint64_t rows = operations_in(run, run->experiment->baseline);
+    run->operations = *ce_pipeline_operations(run->pipeline);
+    if (run->operations.count > rows)
+        run->operations.count = rows;
+    run->measure = ce_measure_new(run->operations.count);
+    if (!run->measure)
+        return ce_fail_memory(err);
+    struct ce_workload_config config = {
+        .endpoint = *ce_route_endpoint(run->target.request_route),
+        .operations = &run->operations,
+        .rate = options->pipeline->rate,
+        .timeout_ns = options->pipeline->timeout,
+    };
+    return ce_workload_start(&config, &run->workload, err);
+}
+
+static bool preflight(struct run *run)
+{
+    const struct ce_fault *fault = run->experiment->fault;
+    char reason[256];
+    publish(run, CE_STATE_PREFLIGHT, 0);
+    if (!ce_fault_available(fault, reason, sizeof reason)) {
+        skip(run, "preflight", reason);
+        return false;
+    }
+    struct ce_error err = {0};
+    if (prepare(run, &err) < 0) {
+        if (!interrupted(run))
+            end_as(run, CE_STATUS_FAILED, CE_VERDICT_INCONCLUSIVE, err.message);
+        return false;
+    }
+    return !interrupted(run);
+}
+
+static bool baseline(struct run *run)
+{
+    char reason[256];
+    uint64_t count = operations_in(run, run->experiment->baseline);
+    ce_workload_begin(run->workload, CE_PHASE_BASELINE, count);
+    if (!run_phase(run, CE_STATE_BASELINE, count, run->options->pipeline->timeout + CE_SECOND))
+        return false;
+    if (!ce_measure_baseline(run->measure, reason, sizeof reason)) {
+        skip(run, "baseline", reason);
+        return false;
+    }
+    return true;
+}
+
+/* ---- the fault ----------------------------------------------------------------------------------- */
+
+/* True when the fault was done. False: not, and the reason is in the record; rollback follows all the same. */
+static bool inject(struct run *run)
+{
+    struct ce_error err = {0};
+    publish(run, CE_STATE_INJECTING, 0);
+    int r = run->experiment->fault->inject(&run->injection, &err);
+    if (r == -ENODATA)
+        end_as(run, CE_STATUS_COMPLETED, CE_VERDICT_INCONCLUSIVE, err.message);
+    else if (r < 0 && !interrupted(run))
+        end_as(run, CE_STATUS_FAILED, CE_VERDICT_INCONCLUSIVE, err.message);
+    return r >= 0;
+}
+
+/* Looks from outside whether the fault took effect. False: it did not, so there is nothing to observe. */
+static bool verify(struct run *run)
+{
+    struct ce_evidence evidence = {{0}};
+    struct ce_error err = {0};
+    publish(run, CE_STATE_VERIFYING, 0);
+    if (run->record->control) {
+        set_text(&run->record->verification, "control run: these parameters change nothing, so there is nothing to see");
+        return true;
+    }
+    int seen = run->experiment->fault->verify(&run->injection, &evidence, &err);
+    run->record->verified = seen > 0;
+    set_text(&run->record->verification, seen < 0 ? err.message : evidence.text);
+    if (seen > 0)
+        return true;
+    char reason[512];
+    snprintf(reason, sizeof reason, "the fault was not seen to take effect: %s", run->record->verification);
+    end_as(run, CE_STATUS_COMPLETED, CE_VERDICT_INVALID, reason);
+    return false;
+}
+
+static void observe(struct run *run)
+{
+    uint64_t count = operations_in(run, run->experiment->duration);
+    ce_measure_injected(run->measure, ce_now());
+    ce_workload_begin(run->workload, CE_PHASE_FAULT, count);
+    if (verify(run))
+        (void)run_phase(run, CE_STATE_OBSERVING, count, DRAIN);
+}
+
+static json_t *counts_json(const struct ce_fault_counts *counts)
+{
+    json_t *skipped = json_object();
+    for (size_t i = 0; i < CE_SKIP_REASONS_MAX && counts->skipped[i].reason; i++)
+        json_object_set_new(skipped, counts->skipped[i].reason, json_integer((json_int_t)counts->skipped[i].count));
+    return json_pack("{s:I, s:I, s:I, s:o}", "eligible", (json_int_t)counts->eligible, "selected",
+                     (json_int_t)counts->selected, "changed", (json_int_t)counts->changed, "skipped", skipped);
+}
+
+/* A fault that was armed and found nothing to hit measured nothing. */
+static void count(struct run *run)
+{
+    struct ce_fault_counts counts = {0};
+    if (!run->experiment->fault->count)
+        return;
+    run->experiment->fault->count(&run->injection, &counts);
+    json_decref(run->record->fault_counts);
+    run->record->fault_counts = counts_json(&counts);
+    if (counts.selected == 0 && !run->record->control) {
+        char reason[128];
+        snprintf(reason, sizeof reason, "the fault found nothing to hit among %llu eligible",
+                 (unsigned long long)counts.eligible);
+        end_as(run, CE_STATUS_COMPLETED, CE_VERDICT_INCONCLUSIVE, reason);
+    }
+}
+
+/* ---- undo and recovery --------------------------------------------------------------------------- */
+
+static void roll_back(struct run *run)
+{
+    const struct ce_fault *fault = run->experiment->fault;
+    struct ce_error err = {0};
+    publish(run, CE_STATE_ROLLING_BACK, 0);
+    count(run);
+    run->rollback_at = ce_now();
+    run->record->rolled_back_by = ce_strategy_name(CE_STRATEGY_IMMEDIATE);
+    ce_measure_rolling_back(run->measure, run->rollback_at);
+    ce_workload_begin(run->workload, CE_PHASE_ROLLBACK, UINT64_MAX);
+
+    int r = fault->revert(&run->injection, &err);
+    publish(run, CE_STATE_VERIFYING_UNDO, 0);
+    if (r >= 0 && fault->verify_undo)
+        r = fault->verify_undo(&run->injection, &err);
+    run->undone = r >= 0;
+    run->record->rollback_verified = run->undone;
+    run->record->rollback_seconds = (double)(ce_now() - run->rollback_at) / (double)CE_SECOND;
+    run->record->steps = calloc(1, sizeof *run->record->steps);
+    if (run->record->steps) {
+        run->record->step_count = 1;
+        run->record->steps[0].healthy = run->undone;
+    }
+    if (r < 0)
+        end_dirty(run, "what the fault changed", &err);
+}
+
+/* Waits until the pipeline is back within tolerance, or the time for that is up. */
+static void recover(struct run *run)
+{
+    int64_t give_up = run->rollback_at + run->experiment->recovery_timeout;
+    ce_workload_begin(run->workload, CE_PHASE_RECOVERY, UINT64_MAX);
+    while (isnan(run->recovery_time) && ce_now() < give_up && !interrupted(run)) {
+        int64_t now = ce_now();
+        publish(run, CE_STATE_RECOVERING,
+                fmin(1, (double)(now - run->rollback_at) / (double)run->experiment->recovery_timeout));
+        int64_t settled = ce_workload_oldest_due(run->workload);
+        take_outcomes(run, now + 20 * CE_MILLISECOND);
+        run->recovery_time = ce_measure_recovery(run->measure, settled < now ? settled : now);
+    }
+    /* What is still in flight counts: it fails at its timeout at the latest. */
+    ce_workload_pause(run->workload);
+    give_up = ce_now() + run->options->pipeline->timeout + CE_SECOND;
+    while (ce_workload_oldest_due(run->workload) != INT64_MAX && ce_now() < give_up)
+        take_outcomes(run, ce_now() + 20 * CE_MILLISECOND);
+    take_outcomes(run, 0);
+}
+
+static void judge(struct run *run)
+{
+    struct ce_record *record = run->record;
+    if (record->phases[CE_PHASE_FAULT].operations < CE_MINIMUM_OPERATIONS) {
+        char reason[128];
+        snprintf(reason, sizeof reason, "too few operations under the fault to measure anything: %llu, at least %d are needed",
+                 (unsigned long long)record->phases[CE_PHASE_FAULT].operations, CE_MINIMUM_OPERATIONS);
+        end_as(run, CE_STATUS_COMPLETED, CE_VERDICT_INCONCLUSIVE, reason);
+    } else if (isnan(record->recovery_time)) {
+        char reason[128];
+        snprintf(reason, sizeof reason, "the pipeline was not back within tolerance %.0f s after rollback began",
+                 (double)run->experiment->recovery_timeout / (double)CE_SECOND);
+        end_as(run, CE_STATUS_COMPLETED, CE_VERDICT_DEVIATED, reason);
+    } else {
+        end_as(run, CE_STATUS_COMPLETED, CE_VERDICT_PASSED, "");
+    }
+}
+
+/* ---- the whole ----------------------------------------------------------------------------------- */
+
+static void run_through(struct run *run)
+{
+    if (!preflight(run) || !baseline(run))
+        return;
+    if (inject(run))
+        observe(run);
+    roll_back(run);
+    recover(run);
+    ce_measure_record(run->measure, run->recovery_time, run->record);
+    if (run->measure->out_of_memory)
+        end_as(run, CE_STATUS_FAILED, CE_VERDICT_INCONCLUSIVE, "out of memory while measuring");
+    judge(run);
+    /* A fault that was not there has nothing to be scored for. */
+    if (run->record->verdict == CE_VERDICT_PASSED || run->record->verdict == CE_VERDICT_DEVIATED)
+        ce_score(run->record);
+}
+
+/* Ends everything that was begun, in the opposite order, and undoes what is still live. */
+static void end(struct run *run)
+{
+    ce_workload_stop(run->workload);
+    ce_pipeline_stop(run->pipeline);
+    ce_proxy_stop(run->proxy);
+    ce_measure_free(run->measure);
+    if (run->journal) {
+        struct ce_error err = {0};
+        if (ce_undo_all(run->journal, NULL, &err) < 0)
+            end_dirty(run, "something", &err);
+    }
+    /* The guard goes last: until then it takes care of whatever is left. */
+    ce_journal_close(run->journal);
+    ce_guard_stop(run->guard);
+    free(run->injection.state);
+    free(run->run_folder);
+}
+
+int ce_run_plan(const struct ce_run_options *options, struct ce_record *ret_record, struct ce_error *err)
+{
+    const struct ce_experiment *x = options->experiment;
+    struct ce_record record = (struct ce_record){
+        .name = strdup(x->name),
+        .layer = strdup(ce_layer_name(x->fault->layer)),
+        .fault_type = strdup(x->fault->name),
+        .strategy = strdup(ce_strategy_name(x->strategy)),
+        .parameters = ce_params_values(x->fault->params, x->params),
+        .duration = (double)x->duration / (double)CE_SECOND,
+        .profile = strdup(ce_profile_kind_name((enum ce_profile_kind)options->pipeline->profile)),
+        .seed = options->seed,
+        .repeat = options->repeat,
+        .control = x->fault->is_control && x->fault->is_control(x->params),
+        .verification = strdup("not looked at: the fault was not injected"),
+        .recovery_time = NAN,
+        .accuracy_degradation = NAN,
+        .pipeline_downtime = NAN,
+        .baseline_accuracy = NAN,
+        .fault_accuracy = NAN,
+        .score = NAN,
+        .started_at = ce_wall_now(),
+        .isolation = strdup(""),
+    };
+    for (int i = 0; i < CE_RECORD_PHASES; i++)
+        record.phases[i] = (struct ce_phase_summary){.p50_ms = NAN, .p90_ms = NAN, .p99_ms = NAN, .max_ms = NAN};
+    make_run_id(record.id);
+    if (!record.name || !record.layer || !record.fault_type || !record.strategy || !record.parameters ||
+        !record.profile || !record.verification || !record.isolation) {
+        ce_record_done(&record);
+        return ce_fail_memory(err);
+    }
+    *ret_record = record;
+    return 0;
+}
+
+int ce_run(const struct ce_run_options *options, struct ce_record *ret_record, struct ce_error *err)
+{
+    const struct ce_experiment *x = options->experiment;
+    struct ce_record record;
+    CE_TRY(ce_run_plan(options, &record, err));
+    struct run run = {
+        .options = options,
+        .experiment = x,
+        .record = &record,
+        .started = ce_now(),
+        .recovery_time = NAN,
+    };
+    run.injection = (struct ce_injection){
+        .fault = x->fault,
+        .params = x->params,
+        .state = calloc(1, x->fault->state_size + 1),
+        .target = &run.target,
+        .seed = options->seed,
+        .duration = x->duration,
+    };
+    if (!run.injection.state) {
+        ce_record_done(&record);
+        return ce_fail_memory(err);
+    }
+    run_through(&run);
+    end(&run);
+    record.ended_at = ce_wall_now();
+    record.total_seconds = (double)(ce_now() - run.started) / (double)CE_SECOND;
+    publish(&run, CE_STATE_ENDED, 1);
+    *ret_record = record;
+    return 0;
+}

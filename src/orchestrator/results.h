@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* What a suite yields, and what follows from it: exit code, gate, reports. */
+#ifndef CE_ORCHESTRATOR_RESULTS_H
+#define CE_ORCHESTRATOR_RESULTS_H
+
+#include "base/cleanup.h"
+#include "chaoseater.h"
+#include "observers/record.h"
+
+struct ce_results {
+    struct ce_record **records;
+    size_t count;
+    uint64_t seed;
+    int signal; /* that ended the suite, or 0 */
+    bool has_gate, gate_passed;
+    double gate_min_score;
+};
+
+struct ce_results *ce_results_new(uint64_t seed); /* NULL: out of memory */
+CE_DEFINE_CLEANUP(struct ce_results, ce_results_free);
+/* Takes over what the record owns, in every case. */
+int ce_results_add(struct ce_results *results, struct ce_record *record, struct ce_error *err);
+
+#endif

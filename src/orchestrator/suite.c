@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/* A suite: every experiment of a document, one after the other. One that fails does not stop the rest; a signal does. */
+#include "orchestrator/results.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/random.h"
+#include "controller/controller.h"
+#include "journal/journal.h"
+
+struct suite {
+    const struct ce_document *doc;
+    const struct ce_suite_options *options;
+    char *state_dir;
+    struct ce_results *results;
+    size_t planned;
+};
+
+/* What the progress callback needs to know about the run that is going on. */
+struct listener {
+    const struct suite *suite;
+    size_t run;
+};
+
+static void on_event(void *ctx, const struct ce_event *event)
+{
+    const struct listener *listener = ctx;
+    const struct ce_suite_options *options = listener->suite->options;
+    bool ended = event->state == CE_STATE_ENDED;
+    if (!options->progress)
+        return;
+    struct ce_progress progress = {
+        .run = listener->run,
+        .run_count = listener->suite->planned,
+        .experiment = event->record->name,
+        .profile = event->record->profile,
+        .fault = event->record->fault_type,
+        .phase = ce_state_name(event->state),
+        .fraction = event->fraction,
+        .status = ended ? ce_status_name(event->record->status) : "",
+        .verdict = ended ? ce_verdict_name(event->record->verdict) : "",
+        .score = ended && !isnan(event->record->score) ? event->record->score : -1,
+    };
+    options->progress(options->progress_ctx, &progress);
+}
+
+static bool stopped(const struct suite *suite)
+{
+    return suite->options->signal && *suite->options->signal;
+}
+
+/* Without anything being touched: what would run, and what this host could not. */
+static int describe(const struct ce_run_options *options, struct ce_record *ret_record, struct ce_error *err)
+{
+    char reason[256];
+    bool available = ce_fault_available(options->experiment->fault, reason, sizeof reason);
+    CE_TRY(ce_run_plan(options, ret_record, err));
+    ret_record->status = CE_STATUS_SKIPPED;
+    ret_record->verdict = CE_VERDICT_INCONCLUSIVE;
+    ret_record->skip_reason = available ? "dry_run" : "preflight";
+    ret_record->reason = strdup(available ? "dry run: nothing was touched" : reason);
+    ret_record->ended_at = ret_record->started_at;
+    return 0;
+}
+
+static int run_one(struct suite *suite, const struct ce_experiment *x, int profile, int repeat, struct ce_error *err)
+{
+    struct ce_pipeline_spec pipeline = *ce_document_pipeline(suite->doc);
+    pipeline.profile = profile;
+    struct listener listener = {.suite = suite, .run = suite->results->count};
+    struct ce_run_options options = {
+        .state_dir = suite->state_dir,
+        .experiment = x,
+        .pipeline = &pipeline,
+        /* Repetitions differ, and each can be had again by its own seed. */
+        .seed = (x->has_seed ? (uint64_t)x->seed : suite->results->seed) + (uint64_t)(repeat > 0 ? repeat - 1 : 0),
+        .repeat = repeat,
+        .signal = suite->options->signal,
+        .on_event = on_event,
+        .on_event_ctx = &listener,
+    };
+    struct ce_record record;
+    if (suite->options->dry_run)
+        CE_TRY(describe(&options, &record, err));
+    else
+        CE_TRY(ce_run(&options, &record, err));
+    return ce_results_add(suite->results, &record, err);
+}
+
+static int run_profile(struct suite *suite, int profile, struct ce_error *err)
+{
+    const struct ce_experiment *x;
+    for (size_t i = 0; (x = ce_document_experiment(suite->doc, i)); i++) {
+        for (int64_t k = 1; !x->left_out && k <= x->repeat; k++) {
+            if (stopped(suite))
+                return 0;
+            CE_TRY(run_one(suite, x, profile, x->repeat > 1 ? (int)k : 0, err));
+        }
+    }
+    return 0;
+}
+
+static size_t count_runs(const struct suite *suite)
+{
+    const struct ce_experiment *x;
+    size_t n = 0;
+    for (size_t i = 0; (x = ce_document_experiment(suite->doc, i)); i++)
+        n += x->left_out ? 0 : (size_t)x->repeat;
+    return suite->options->both_profiles ? 2 * n : n;
+}
+
+/* Nothing is injected on a host on which something is still live. */
+static int clear_leftovers(const struct suite *suite, struct ce_error *err)
+{
+    struct ce_recovery recovery = {0};
+    int r = ce_journal_recover(suite->state_dir, ce_undo_ops, &recovery, err);
+    if (r < 0 || recovery.failed > 0)
+        return ce_fail_context(err, -EUCLEAN, "an earlier run left something that could not be put back");
+    return 0;
+}
+
+int ce_suite_run(const struct ce_document *doc, const struct ce_suite_options *options,
+                 struct ce_results **ret_results, struct ce_error *err)
+{
+    ce_autofree char *state_dir = options->state_dir ? strdup(options->state_dir) : ce_state_dir();
+    if (!state_dir)
+        return ce_fail_memory(err);
+    uint64_t seed = options->seed;
+    if (!options->has_seed && !ce_document_seed(doc, &seed))
+        seed = ce_random_seed();
+    CE_CLEANUP(ce_results_free_p) struct ce_results *results = ce_results_new(seed);
+    if (!results)
+        return ce_fail_memory(err);
+    struct suite suite = {.doc = doc, .options = options, .state_dir = state_dir, .results = results};
+    suite.planned = count_runs(&suite);
+    if (!options->dry_run) {
+        CE_TRY(ce_folder_make(state_dir, err));
+        CE_TRY(clear_leftovers(&suite, err));
+    }
+    int profile = ce_document_pipeline(doc)->profile;
+    CE_TRY(run_profile(&suite, options->both_profiles ? CE_PROFILE_NAIVE : profile, err));
+    if (options->both_profiles)
+        CE_TRY(run_profile(&suite, CE_PROFILE_HARDENED, err));
+    if (stopped(&suite))
+        results->signal = *options->signal;
+    *ret_results = ce_take(results);
+    return 0;
+}
