@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/* What main.c and the commands share.
+ *
+ * The command line stands on the public header alone: what it cannot do with that, the library
+ * lacks. A command ends with its descriptor (cmd_*.c); usage, help and parsing are all made from
+ * it. A command returns its exit code; when it fills `err` as well, main.c prints that, once: as
+ * one line, or as a document under --json. */
+#ifndef CE_CLI_CLI_H
+#define CE_CLI_CLI_H
+
+#include <jansson.h>
+
+#include "chaoseater.h"
+
+#define CLI_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* ---- options -------------------------------------------------------------------------------- */
+
+/* Values of a repeatable option, in the order given. */
+struct cli_list {
+    const char **items;
+    size_t count;
+};
+
+struct cli_seed {
+    bool given;
+    uint64_t value;
+};
+
+/* What a command was told. Strings are borrowed from argv. */
+struct cli_args {
+    const char *operand; /* the command's FILE or FAULT; NULL when it takes none */
+    const char *state_dir;
+    const char *out;
+    struct cli_list only, set, reports;
+    struct cli_seed seed;
+    double min_score;
+    bool dry_run, json, help;
+};
+
+enum cli_kind {
+    CLI_FLAG,  /* bool */
+    CLI_TEXT,  /* const char * */
+    CLI_LIST,  /* struct cli_list */
+    CLI_SEED,  /* struct cli_seed: a whole number in 0..2^63-1 */
+    CLI_SCORE, /* double in 0..100 */
+};
+
+struct cli_option {
+    const char *name; /* without the dashes; NULL ends a table */
+    enum cli_kind kind;
+    size_t offset;     /* of the field in struct cli_args */
+    const char *value; /* what --help calls the value; NULL for a flag */
+    const char *doc;
+};
+
+/* Rows that several commands share. */
+#define CLI_FIELD(field) offsetof(struct cli_args, field)
+/* clang-format off */
+#define CLI_OPTION_ONLY \
+    {"only", CLI_LIST, CLI_FIELD(only), "NAME", "run this experiment only (repeatable)"}
+#define CLI_OPTION_SET \
+    {"set", CLI_LIST, CLI_FIELD(set), "KEY=VALUE", "set this wherever it occurs (repeatable)"}
+#define CLI_OPTION_SEED \
+    {"seed", CLI_SEED, CLI_FIELD(seed), "N", "seed of experiments that state none"}
+#define CLI_OPTION_DRY_RUN \
+    {"dry-run", CLI_FLAG, CLI_FIELD(dry_run), NULL, "validate and resolve, touch nothing"}
+#define CLI_OPTION_REPORT \
+    {"report", CLI_LIST, CLI_FIELD(reports), "FORMAT=PATH", "a report: text or json (repeatable)"}
+#define CLI_OPTION_STATE_DIR \
+    {"state-dir", CLI_TEXT, CLI_FIELD(state_dir), "DIR", "where the undo journal lives"}
+#define CLI_OPTION_JSON \
+    {"json", CLI_FLAG, CLI_FIELD(json), NULL, "print one JSON document and nothing else"}
+#define CLI_OPTION_HELP \
+    {"help", CLI_FLAG, CLI_FIELD(help), NULL, "print this"}
+/* clang-format on */
+#define CLI_END_OPTIONS                                                                            \
+    {                                                                                              \
+        .name = NULL                                                                               \
+    }
+
+/* ---- commands ------------------------------------------------------------------------------- */
+
+struct cli_command {
+    const char *name;
+    const char *operand; /* "FILE", "FAULT", or NULL when there is none */
+    const char *summary; /* a line of `chaoseater --help` */
+    const char *details; /* what `chaoseater NAME --help` says, lines of at most 100 columns */
+    const char *example; /* its last line */
+    const struct cli_option *options;
+    int (*run)(const struct cli_args *args, struct ce_error *err);
+};
+
+extern const struct cli_command cmd_demo, cmd_run, cmd_gate, cmd_validate, cmd_schema, cmd_faults,
+    cmd_explain, cmd_doctor, cmd_recover, cmd_status;
+
+/* Parses what follows the command's name. Returns CE_EXIT_PASSED, or CE_EXIT_USAGE with a sentence
+ * that helps. End with cli_args_done(), also after a failure. */
+int cli_args_parse(const struct cli_command *command, char **argv, struct cli_args *args,
+                   struct ce_error *err);
+void cli_args_done(struct cli_args *args);
+void cli_command_help(const struct cli_command *command, FILE *out);
+/* Which of the names was probably meant; NULL when none is near. */
+const char *cli_nearest(const char *text, const char *const *names, size_t count);
+
+/* ---- output --------------------------------------------------------------------------------- */
+
+/* Fills `err`; returns the exit code, so that commands write `return cli_fail(...)`. */
+int cli_fail(struct ce_error *err, int exit_code, int code, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* "out of memory"; returns CE_EXIT_FAILED. */
+int cli_fail_memory(struct ce_error *err);
+void cli_print_error(const struct ce_error *err, int exit_code, bool json);
+
+/* Prints a document and drops the reference; NULL is "out of memory". Returns CE_EXIT_PASSED or
+ * CE_EXIT_FAILED. */
+int cli_print_json(json_t *json, struct ce_error *err);
+/* The same for the text of a document that the library made: frees it. */
+int cli_print_json_text(char *text, struct ce_error *err);
+/* Reads such a text, to show it to people; frees it. NULL: `err` says why. */
+json_t *cli_read_json(char *text, struct ce_error *err);
+
+/* Whether colours and redrawn lines are welcome on that stream. */
+bool cli_is_terminal(FILE *stream);
+bool cli_wants_color(FILE *stream);
+/* Whether stdout is a pipe that nobody reads any more. */
+bool cli_reader_is_gone(void);
+
+/* ---- suites: what run, gate and demo share -------------------------------------------------- */
+
+/* Applies --set and --only, validates, and prints the notices unless --json. Returns an exit
+ * code. */
+int cli_document_prepare(struct ce_document *doc, const struct cli_args *args,
+                         struct ce_error *err);
+/* The same for a document that is yet to be loaded from args->operand. Free *ret_doc with
+ * ce_document_free(). */
+int cli_document_load(const struct cli_args *args, struct ce_document **ret_doc,
+                      struct ce_error *err);
+/* Runs it with live progress; SIGINT and SIGTERM end it in order. Returns CE_EXIT_PASSED when it
+ * could be started, whatever came of it. Free *ret_results with ce_results_free(). */
+int cli_suite_run(const struct ce_document *doc, const struct cli_args *args, bool both_profiles,
+                  struct ce_results **ret_results, struct ce_error *err);
+/* Whether every --report can be written, before anything runs. Returns an exit code. */
+int cli_reports_check(const struct cli_args *args, struct ce_error *err);
+/* Writes every --report, and the results to stdout. Returns CE_EXIT_PASSED or CE_EXIT_FAILED. */
+int cli_results_print(const struct ce_results *results, const struct cli_args *args,
+                      struct ce_error *err);
+/* One report to a file. Returns CE_EXIT_PASSED or CE_EXIT_FAILED. */
+int cli_report_write(const struct ce_results *results, const char *format, const char *path,
+                     struct ce_error *err);
+/* `gate`: also holds the results against args->min_score. The whole of `run` and `gate`. */
+int cli_run_file(const struct cli_args *args, bool gate, struct ce_error *err);
+
+/* ---- progress ------------------------------------------------------------------------------- */
+
+/* On a terminal one line for each run, redrawn in place; elsewhere one for each finished run. */
+struct cli_progress {
+    bool live, color, quiet; /* quiet: no plain lines */
+    char drawn[256];         /* what the terminal's line shows now */
+};
+void cli_progress_start(struct cli_progress *progress, bool json);
+ce_progress_fn cli_progress_show;
+/* Leaves the terminal without a half-drawn line. */
+void cli_progress_end(struct cli_progress *progress);
+
+#endif

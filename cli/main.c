@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/* chaoseater: finds the command, parses its options, runs it, and prints what went wrong, once. */
+#include "cli.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+/* clang-format off */
+static const struct {
+    const char *title; /* of the group that starts here, or NULL */
+    const struct cli_command *command;
+} commands[] = {
+    {"Run:", &cmd_demo}, {NULL, &cmd_run}, {NULL, &cmd_gate},
+    {"Look up:", &cmd_validate}, {NULL, &cmd_schema}, {NULL, &cmd_faults}, {NULL, &cmd_explain},
+    {"This host:", &cmd_doctor}, {NULL, &cmd_status}, {NULL, &cmd_recover},
+};
+/* clang-format on */
+
+static void print_help(FILE *out)
+{
+    fputs("Usage: chaoseater COMMAND [OPTION]...\n\n"
+          "Breaks ML pipelines on purpose, proves it, measures it, puts everything back.\n\n",
+          out);
+    for (size_t i = 0; i < CLI_COUNT(commands); i++) {
+        const struct cli_command *command = commands[i].command;
+        char left[40];
+        snprintf(left, sizeof left, "%s %s", command->name,
+                 command->operand ? command->operand : "");
+        if (commands[i].title)
+            fprintf(out, "%s\n", commands[i].title);
+        fprintf(out, "  %-16s %s\n", left, command->summary);
+    }
+    fputs("\n`chaoseater COMMAND --help` lists options; chaoseater(1) has the exit codes.\n"
+          "\nExample:\n  chaoseater run examples/mission.yaml --set duration=5s\n",
+          out);
+}
+
+static const struct cli_command *find_command(const char *name, struct ce_error *err)
+{
+    const char *names[CLI_COUNT(commands)];
+    for (size_t i = 0; i < CLI_COUNT(commands); i++) {
+        if (strcmp(commands[i].command->name, name) == 0)
+            return commands[i].command;
+        names[i] = commands[i].command->name;
+    }
+    const char *nearest = cli_nearest(name, names, CLI_COUNT(names));
+    if (name[0] == '-')
+        cli_fail(err, CE_EXIT_USAGE, EINVAL,
+                 "'%s' is not --help or --version; options follow a command", name);
+    else if (nearest)
+        cli_fail(err, CE_EXIT_USAGE, EINVAL, "no command is called '%s'; did you mean '%s'?", name,
+                 nearest);
+    else
+        cli_fail(err, CE_EXIT_USAGE, EINVAL,
+                 "no command is called '%s'; `chaoseater --help` lists them", name);
+    return NULL;
+}
+
+/* Known before the options are parsed, because it decides how a mistake in them is printed. */
+static bool asks_for_json(char **argv)
+{
+    for (; *argv && strcmp(*argv, "--") != 0; argv++)
+        if (strcmp(*argv, "--json") == 0)
+            return true;
+    return false;
+}
+
+static int run_command(char **argv, struct ce_error *err)
+{
+    const struct cli_command *command = find_command(argv[0], err);
+    if (!command)
+        return CE_EXIT_USAGE;
+    struct cli_args args = {.min_score = 70};
+    int exit_code = cli_args_parse(command, argv + 1, &args, err);
+    if (exit_code == CE_EXIT_PASSED && args.help)
+        cli_command_help(command, stdout);
+    else if (exit_code == CE_EXIT_PASSED)
+        exit_code = command->run(&args, err);
+    cli_args_done(&args);
+    return exit_code;
+}
+
+/* A full disk behind stdout is an error; a reader that has seen enough is none. */
+static int flush_stdout(int exit_code)
+{
+    errno = 0;
+    bool failed = fflush(stdout) != 0 || ferror(stdout);
+    if (!failed || cli_reader_is_gone())
+        return exit_code;
+    fprintf(stderr, "chaoseater: cannot write to standard output: %s\n",
+            strerror(errno ? errno : EIO));
+    return exit_code == CE_EXIT_PASSED ? CE_EXIT_FAILED : exit_code;
+}
+
+int main(int argc, char **argv)
+{
+    struct ce_error err = {0};
+    int exit_code = CE_EXIT_PASSED;
+    /* A reader of stdout that goes away must not kill a run on its way through rollback. */
+    (void)signal(SIGPIPE, SIG_IGN);
+
+    if (argc < 2)
+        exit_code =
+            cli_fail(&err, CE_EXIT_USAGE, EINVAL, "no command; `chaoseater --help` lists them");
+    else if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+        print_help(stdout);
+    else if (strcmp(argv[1], "--version") == 0)
+        printf(asks_for_json(argv) ? "{\"version\": \"%s\"}\n" : "chaoseater %s\n", ce_version());
+    else
+        exit_code = run_command(argv + 1, &err);
+
+    if (err.message[0] != '\0')
+        cli_print_error(&err, exit_code, asks_for_json(argv));
+    return flush_stdout(exit_code);
+}

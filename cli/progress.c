@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/* Live progress on stderr. A finished run leaves one line; the run in progress is a line that is
+ * drawn over. */
+#include "cli.h"
+
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+static const char erase_line[] = "\r\033[K";
+
+void cli_progress_start(struct cli_progress *progress, bool json)
+{
+    bool terminal = cli_is_terminal(stderr);
+    *progress = (struct cli_progress){
+        .live = terminal,
+        .color = cli_wants_color(stderr),
+        .quiet = json && !terminal,
+    };
+}
+
+/* A line that wraps cannot be drawn over, so it ends before the terminal does. */
+static size_t terminal_columns(void)
+{
+    struct winsize window;
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &window) < 0 || window.ws_col == 0)
+        return 80;
+    return window.ws_col;
+}
+
+static void draw(struct cli_progress *progress, const char *text)
+{
+    char line[sizeof progress->drawn];
+    snprintf(line, sizeof line, "%.*s", (int)terminal_columns() - 1, text);
+    if (strcmp(line, progress->drawn) == 0)
+        return;
+    memcpy(progress->drawn, line, sizeof line);
+    fprintf(stderr, "%s%s", erase_line, line);
+    fflush(stderr);
+}
+
+/* "[3/14] slow_inference_test (naive)" */
+static void title(const struct ce_progress *now, char *text, size_t size)
+{
+    bool has_profile = now->profile && now->profile[0] != '\0';
+    snprintf(text, size, "[%zu/%zu] %s%s%s%s", now->run + 1, now->run_count, now->experiment,
+             has_profile ? " (" : "", has_profile ? now->profile : "", has_profile ? ")" : "");
+}
+
+static void show_running(struct cli_progress *progress, const struct ce_progress *now)
+{
+    enum { WIDTH = 16 }; /* all of it fits 80 columns, unless the name is long */
+    char name[120], text[256];
+    double fraction = now->fraction < 0 ? 0 : now->fraction > 1 ? 1 : now->fraction;
+    int full = (int)(fraction * WIDTH);
+    title(now, name, sizeof name);
+    snprintf(text, sizeof text, "%-38s %-14s %.*s%.*s %3.0f %%", name, now->phase, full,
+             "################", WIDTH - full, "................", fraction * 100);
+    draw(progress, text);
+}
+
+static void show_ended(struct cli_progress *progress, const struct ce_progress *now)
+{
+    char name[120], score[32] = "no score";
+    bool completed = strcmp(now->status, "completed") == 0;
+    const char *ending = completed ? now->verdict : now->status;
+    const char *color = strcmp(ending, "passed") == 0     ? "\033[32m"
+                        : strcmp(ending, "deviated") == 0 ? "\033[33m"
+                                                          : "\033[31m";
+    title(now, name, sizeof name);
+    if (now->score >= 0)
+        snprintf(score, sizeof score, "score %.1f", now->score);
+    fprintf(stderr, "%s%-38s %s%-12s%s %s\n", progress->live ? erase_line : "", name,
+            progress->color ? color : "", ending, progress->color ? "\033[0m" : "", score);
+    progress->drawn[0] = '\0';
+}
+
+void cli_progress_show(void *ctx, const struct ce_progress *now)
+{
+    struct cli_progress *progress = ctx;
+    if (now->status[0] != '\0') {
+        if (!progress->quiet)
+            show_ended(progress, now);
+    } else if (progress->live) {
+        show_running(progress, now);
+    }
+}
+
+void cli_progress_end(struct cli_progress *progress)
+{
+    if (progress->drawn[0] != '\0')
+        fputs(erase_line, stderr);
+    progress->drawn[0] = '\0';
+}

@@ -1,0 +1,4 @@
+$ chaoseater gate plan.yaml --min-score 101
+! 2
+--- stderr
+chaoseater: --min-score: '101' is not a number from 0 to 100

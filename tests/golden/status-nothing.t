@@ -1,0 +1,3 @@
+$ chaoseater status
+--- stdout
+nothing is live

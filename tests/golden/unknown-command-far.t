@@ -1,0 +1,4 @@
+$ chaoseater frobnicate
+! 2
+--- stderr
+chaoseater: no command is called 'frobnicate'; `chaoseater --help` lists them

@@ -1,0 +1,4 @@
+$ chaoseater valdiate plan.yaml
+! 2
+--- stderr
+chaoseater: no command is called 'valdiate'; did you mean 'validate'?

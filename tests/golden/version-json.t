@@ -1,0 +1,3 @@
+$ chaoseater --version --json
+--- stdout
+{"version": "0.1.0"}

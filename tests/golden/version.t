@@ -1,0 +1,3 @@
+$ chaoseater --version
+--- stdout
+chaoseater 0.1.0
