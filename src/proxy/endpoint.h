@@ -26,6 +26,8 @@ int ce_endpoint_socket(const struct ce_endpoint *endpoint, struct ce_error *err)
 int ce_endpoint_connect(const struct ce_endpoint *endpoint, struct ce_error *err);
 /* Listens: a non-blocking descriptor; port 0 in the address is replaced by the real one. */
 int ce_endpoint_listen(struct ce_endpoint *endpoint, struct ce_error *err);
+/* The same without listening yet: the address is taken, and connections to it are refused. */
+int ce_endpoint_bind(struct ce_endpoint *endpoint, struct ce_error *err);
 /* "127.0.0.1:8080", "[::1]:80" or "unix:/path". */
 void ce_endpoint_text(const struct ce_endpoint *endpoint, char *text, size_t size);
 

@@ -52,6 +52,10 @@ int ce_http_parse_response(const char *data, size_t size, bool to_head_request, 
                            struct ce_error *err);
 /* Case-insensitive; the first field of that name, or NULL. */
 const struct ce_http_field *ce_http_find(const struct ce_http_head *head, const char *name);
+/* Case-insensitive equality: names of fields, tokens such as "close". */
+bool ce_http_is(struct ce_slice slice, const char *text);
+/* Takes the next token off a comma-separated list; false at its end. */
+bool ce_http_token_next(struct ce_slice *list, struct ce_slice *ret_token);
 
 /* Walks a body: feed it bytes, get payload pieces. Start with ce_http_body_start(). */
 struct ce_http_body {

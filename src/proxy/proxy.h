@@ -52,12 +52,16 @@ struct ce_action {
     int64_t delay_ns;       /* held back by that much, measured from the arrival of the head; several rules add up */
     int status;             /* ANSWER */
     const char *headers;    /* ANSWER: extra header lines, each ending in CRLF, or NULL */
-    char *body;             /* ANSWER: the answer; PASS: the new body; malloc'ed, taken by the proxy; NULL: unchanged or empty */
+    /* ANSWER: the answer's body. PASS: the new body, for hooks that want that message's body; later rules see it.
+     * malloc'ed, taken by the proxy; NULL: empty, or unchanged. */
+    char *body;
     size_t body_size;
 };
 
 enum {
-    CE_HOOK_REQUEST_BODY = 1,  /* on_request is called when the body is complete, and sees it */
+    /* on_request is called when the body is complete, and sees it; not at all when it is larger than 16 MiB: such a
+     * message passes through without the hooks that want its body. */
+    CE_HOOK_REQUEST_BODY = 1,
     CE_HOOK_RESPONSE_BODY = 2, /* likewise on_response */
 };
 
@@ -70,7 +74,7 @@ struct ce_hook {
 
 /* Starts the proxy's thread. All functions below may be called from any thread but the proxy's own. */
 int ce_proxy_start(struct ce_proxy **ret_proxy, struct ce_error *err);
-/* Closes everything and joins the thread. NULL is fine. */
+/* Closes everything and joins the thread. All rules are disarmed before. NULL is fine. */
 void ce_proxy_stop(struct ce_proxy *proxy);
 
 struct ce_route_config {
@@ -78,7 +82,7 @@ struct ce_route_config {
     struct ce_endpoint listen;    /* port 0: any; see ce_route_endpoint() */
     struct ce_endpoint upstream;
     const char *id_header;        /* "X-Request-Id", or NULL */
-    int64_t upstream_timeout_ns;  /* 0: 30 s; then 504 */
+    int64_t upstream_timeout_ns;  /* without a byte from the upstream; 0: 30 s; then 504 */
 };
 /* The route belongs to the proxy and ends with it. */
 int ce_proxy_add_route(struct ce_proxy *proxy, const struct ce_route_config *config, struct ce_route **ret_route,
@@ -87,8 +91,9 @@ int ce_proxy_add_route(struct ce_proxy *proxy, const struct ce_route_config *con
 const struct ce_endpoint *ce_route_endpoint(const struct ce_route *route);
 const struct ce_endpoint *ce_route_upstream(const struct ce_route *route);
 
-/* Appends a rule to the route's chain; it holds for requests whose head arrives from now on. `hook` and `ctx` must live
- * until ce_rule_disarm() has returned. */
+/* Appends a rule to the route's chain; it holds for requests whose head arrives from now on. The chain runs in the order
+ * of arming and ends at the first rule that does not let the message pass. `hook` and `ctx` must live until
+ * ce_rule_disarm() has returned. -ENOSPC: the route has 16 rules already. */
 int ce_route_arm(struct ce_route *route, const struct ce_hook *hook, void *ctx, struct ce_rule **ret_rule,
                  struct ce_error *err);
 /* Removes the rule: no callback runs or will run any more when this returns; messages that it still held (delayed,

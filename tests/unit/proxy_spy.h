@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/* A hook for tests: it does what it is told and notes what it was shown. */
+#ifndef CE_TESTS_PROXY_SPY_H
+#define CE_TESTS_PROXY_SPY_H
+
+#include <pthread.h>
+#include <time.h>
+
+#include "check.h"
+#include "proxy_world.h"
+
+struct spy {
+    struct ce_hook hook;
+    struct ce_action request, response; /* what to do; `body` is copied */
+    pthread_mutex_t lock;
+    pthread_cond_t called;
+    int requests, responses; /* calls so far */
+    char id[64], method[16], path[64], content_type[64], body[256], request_body[256];
+    size_t body_size;
+    bool is_probe, body_encoded, had_body;
+    int status;
+};
+
+static inline void note_text(char *to, size_t size, const char *data, size_t data_size)
+{
+    snprintf(to, size, "%.*s", data ? (int)(data_size < size ? data_size : size - 1) : 0,
+             data ? data : "");
+}
+
+static inline void note(struct spy *spy, const struct ce_exchange *exchange,
+                        struct ce_action *action, const struct ce_action *order, int *calls)
+{
+    pthread_mutex_lock(&spy->lock);
+    snprintf(spy->id, sizeof spy->id, "%s", exchange->id);
+    snprintf(spy->method, sizeof spy->method, "%s", exchange->method);
+    snprintf(spy->path, sizeof spy->path, "%s", exchange->path);
+    snprintf(spy->content_type, sizeof spy->content_type, "%s", exchange->content_type);
+    note_text(spy->body, sizeof spy->body, exchange->body, exchange->body_size);
+    note_text(spy->request_body, sizeof spy->request_body, exchange->request_body,
+              exchange->request_body_size);
+    spy->body_size = exchange->body_size;
+    spy->had_body = exchange->body != NULL;
+    spy->is_probe = exchange->is_probe;
+    spy->body_encoded = exchange->body_encoded;
+    spy->status = exchange->status;
+    *action = *order;
+    if (order->body) {
+        action->body = malloc(order->body_size + 1);
+        memcpy(action->body, order->body, order->body_size);
+    }
+    ++*calls;
+    pthread_cond_broadcast(&spy->called);
+    pthread_mutex_unlock(&spy->lock);
+}
+
+static inline void spy_request(void *ctx, const struct ce_exchange *exchange,
+                               struct ce_action *action)
+{
+    struct spy *spy = ctx;
+    note(spy, exchange, action, &spy->request, &spy->requests);
+}
+
+static inline void spy_response(void *ctx, const struct ce_exchange *exchange,
+                                struct ce_action *action)
+{
+    struct spy *spy = ctx;
+    note(spy, exchange, action, &spy->response, &spy->responses);
+}
+
+enum { ON_REQUEST = 16, ON_RESPONSE = 32 }; /* beside CE_HOOK_* */
+
+static inline void spy_init(struct spy *spy, unsigned what)
+{
+    *spy = (struct spy){
+        .hook = {.wants = what & (CE_HOOK_REQUEST_BODY | CE_HOOK_RESPONSE_BODY),
+                 .on_request = what & ON_REQUEST ? spy_request : NULL,
+                 .on_response = what & ON_RESPONSE ? spy_response : NULL},
+        .lock = PTHREAD_MUTEX_INITIALIZER,
+        .called = PTHREAD_COND_INITIALIZER,
+    };
+}
+
+/* Changes what an armed spy does. */
+static inline void tell(struct spy *spy, struct ce_action *order, struct ce_action action)
+{
+    pthread_mutex_lock(&spy->lock);
+    *order = action;
+    pthread_mutex_unlock(&spy->lock);
+}
+
+static inline void wait_for(struct spy *spy, const int *calls, int count)
+{
+    pthread_mutex_lock(&spy->lock);
+    struct timespec deadline;
+    clock_gettime(CLOCK_REALTIME, &deadline);
+    deadline.tv_sec += 10;
+    while (*calls < count && pthread_cond_timedwait(&spy->called, &spy->lock, &deadline) == 0)
+        ;
+    CHECK(*calls >= count);
+    pthread_mutex_unlock(&spy->lock);
+}
+
+/* A world with one armed spy. */
+static struct ce_rule *arm(const struct world *world, struct spy *spy)
+{
+    struct ce_rule *rule = NULL;
+    struct ce_error err = {0};
+    if (ce_route_arm(world->route, &spy->hook, spy, &rule, &err) < 0)
+        printf("# %s\n", err.message);
+    return rule;
+}
+
+static struct ce_rule *open_with(struct world *world, struct spy *spy, unsigned what)
+{
+    spy_init(spy, what);
+    return world_open(world, 0) == 0 ? arm(world, spy) : NULL;
+}
+
+/* One exchange on open connections; *server is opened when it is -1. */
+static inline void pass(const struct world *world, int client, int *server, const char *request,
+                        const char *response, const char *returned)
+{
+    CHECK(wire_send(client, request));
+    if (*server < 0)
+        *server = wire_accept(world->listener);
+    CHECK(wire_gets(*server, request));
+    CHECK(wire_send(*server, response));
+    CHECK(wire_gets(client, returned));
+}
+
+#endif
