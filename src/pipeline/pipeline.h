@@ -2,12 +2,15 @@
 /* The pipeline under test. Embedded for now: a small but real ML pipeline of ChaosEater's own.
  *
  *   workload --> [requests route] --> gateway --> [model route] --> model server
- *                                        ^ supervisor, trainer: CSV -> impute -> standardise -> train -> evaluate
+ *   supervisor, trainer: CSV -> impute -> standardise -> train -> evaluate
  *
- * The two routes belong to the fault proxy. Gateway, server, supervisor and trainer are processes of their own, in their own user,
- * network, mount and pid namespaces where the host allows it, else plainly on loopback.
- * naive: no validation, no retry, a crashed server stays down. hardened: input validation and imputation, retries
- * with timeouts, a fallback model, a supervisor that restarts a crashed or hanging server. */
+ * The two routes belong to the fault proxy. Gateway, server, supervisor and trainer are processes
+ * of their own, in their own user, network, mount and pid namespaces where the host allows it, else
+ * plainly on loopback.
+ *
+ * naive: no validation, no retry, a crashed server stays down. hardened: input validation and
+ * imputation, retries with timeouts, a fallback model, a supervisor that restarts a crashed or
+ * hanging server. */
 #ifndef CE_PIPELINE_PIPELINE_H
 #define CE_PIPELINE_PIPELINE_H
 
@@ -37,14 +40,15 @@ extern const struct ce_param ce_pipeline_params[];
 
 struct ce_pipeline;
 
-/* Undo operations that a pipeline's notes need; NULL-terminated. */
-extern const struct ce_undo_op *const ce_pipeline_undo_ops[];
-
-/* Generates the dataset, starts the processes, trains, and adds both routes to the proxy. Returns when it serves. Everything it makes
- * is noted in the journal first: processes, and nothing outside `run_folder`. Started again from the same seed it serves the same predictions. */
-int ce_pipeline_start(const struct ce_pipeline_spec *spec, const char *run_folder, struct ce_journal *journal,
-                      struct ce_proxy *proxy, struct ce_pipeline **ret_pipeline, struct ce_error *err);
-/* Ends all its processes and settles its notes. NULL is fine. */
+/* Generates the dataset, starts the processes, trains, and adds both routes to the proxy. Returns
+ * when it serves. Everything it makes is noted in the journal first: processes, and nothing outside
+ * `run_folder`. Started again from the same seed it serves the same predictions. */
+int ce_pipeline_start(const struct ce_pipeline_spec *spec, const char *run_folder,
+                      struct ce_journal *journal, struct ce_proxy *proxy,
+                      struct ce_pipeline **ret_pipeline, struct ce_error *err);
+/* Ends all its processes and settles its notes. To be called after the workload has ended and
+ * before the proxy is stopped, whose routes are closed here: they use the pipeline's sockets. NULL
+ * is fine. */
 void ce_pipeline_stop(struct ce_pipeline *pipeline);
 
 const char *ce_pipeline_dataset(const struct ce_pipeline *pipeline);
@@ -61,10 +65,11 @@ int ce_pipeline_reload(void *pipeline, struct ce_error *err);
 int ce_pipeline_trained_on(void *pipeline, char ret_hex[65], struct ce_error *err);
 int ce_pipeline_serving_process(void *pipeline, struct ce_process_id *ret_id, struct ce_error *err);
 int ce_pipeline_ensure_serving(void *pipeline, struct ce_error *err);
-int ce_pipeline_sample_request(void *pipeline, uint64_t row, const char **ret_path, char **ret_body, size_t *ret_size,
-                               struct ce_error *err);
+int ce_pipeline_sample_request(void *pipeline, uint64_t row, const char **ret_path, char **ret_body,
+                               size_t *ret_size, struct ce_error *err);
 
-/* Which isolation this host offers to this user, for `doctor`: true when namespaces work; `reason` says what and why. */
+/* Which isolation this host offers to this user, for `doctor`: true when namespaces work; `reason`
+ * says what and why. */
 bool ce_pipeline_isolation_available(char *reason, size_t size);
 
 #endif

@@ -80,6 +80,10 @@ uint64_t ce_workload_due(const struct ce_workload *workload);
 int ce_workload_next(struct ce_workload *workload, struct ce_outcome *ret_outcome, int64_t until);
 /* Operations sent and not yet ended. */
 size_t ce_workload_in_flight(const struct ce_workload *workload);
+/* When the oldest operation that has not ended was due, or, when none is in flight, when the next one of the running phase
+ * will be; INT64_MAX when there is neither. Everything that was due before that has ended, and its outcome can be taken
+ * with ce_workload_next(). */
+int64_t ce_workload_oldest_due(const struct ce_workload *workload);
 /* A descriptor that becomes readable when an outcome waits (for poll). Owned by the workload. */
 int ce_workload_fd(const struct ce_workload *workload);
 

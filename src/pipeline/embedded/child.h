@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* A process that the supervisor runs: trainer, server or gateway. */
+#ifndef CE_PIPELINE_EMBEDDED_CHILD_H
+#define CE_PIPELINE_EMBEDDED_CHILD_H
+
+#include "base/identity.h"
+#include "pipeline/embedded/channel.h"
+#include "pipeline/embedded/roles.h"
+
+struct ce_child {
+    const char *role;
+    struct ce_process_id id; /* pid 0: not running */
+    int channel;             /* -1: none */
+    bool ready;              /* it said so */
+    int port;                /* kept from one process to the next; 0: never had one */
+    int64_t started_at;
+};
+
+/* Executes it; it dies with the supervisor. A trainer takes no port, a server no `upstream_port`.
+ */
+int ce_child_start(struct ce_child *child, const struct ce_role *supervisor, int upstream_port,
+                   struct ce_error *err);
+/* SIGKILL; that it has ended is learnt from SIGCHLD. */
+void ce_child_kill(const struct ce_child *child);
+/* Forgets the process, which was reaped. */
+void ce_child_ended(struct ce_child *child);
+/* The next message that waits: 1, or 0 when there is none. Ends the channel when the other end is
+ * gone. */
+int ce_child_receive(struct ce_child *child, struct ce_message *ret_message);
+
+#endif

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/* One HTTP/1.1 exchange after another on a non-blocking socket.
+ *
+ * Interest in writing is asked for only while a connect or a request is under way; interest in
+ * reading always, so that a server's closing of an idle connection shows at once. When writing
+ * fails the answer is still read: a server may refuse a request before it has read all of it. */
+#include "pipeline/workload_connection.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+/* An answer larger than this is no prediction. */
+enum { PAYLOAD_MAX = 16 * 1024 * 1024 };
+
+static int bytes_add(struct ce_bytes *bytes, const char *data, size_t size)
+{
+    if (bytes->size + size > bytes->capacity) {
+        size_t capacity = 2 * (bytes->size + size);
+        char *larger = realloc(bytes->data, capacity);
+        if (!larger)
+            return -ENOMEM;
+        bytes->data = larger;
+        bytes->capacity = capacity;
+    }
+    if (size > 0)
+        memcpy(bytes->data + bytes->size, data, size);
+    bytes->size += size;
+    return 0;
+}
+
+static int set_interest(struct ce_connection *connection, int operation, bool writing)
+{
+    struct epoll_event event = {
+        .events = EPOLLIN | (writing ? EPOLLOUT : 0),
+        .data.ptr = connection,
+    };
+    return epoll_ctl(connection->epoll, operation, connection->fd, &event) < 0 ? -errno : 0;
+}
+
+CE_DEFINE_CLEANUP(struct ce_connection, ce_connection_free);
+
+int ce_connection_open(const struct ce_endpoint *endpoint, int epoll,
+                       struct ce_connection **ret_connection, struct ce_error *err)
+{
+    CE_CLEANUP(ce_connection_free_p)
+    struct ce_connection *connection = calloc(1, sizeof *connection);
+    if (!connection)
+        return ce_fail_memory(err);
+    connection->epoll = epoll;
+    connection->connecting = true;
+    connection->fd = ce_endpoint_connect(endpoint, err);
+    if (connection->fd < 0)
+        return connection->fd;
+    int r = set_interest(connection, EPOLL_CTL_ADD, true);
+    if (r < 0)
+        return ce_fail(err, -r, "cannot watch a connection: %s", strerror(-r));
+    *ret_connection = ce_take(connection);
+    return 0;
+}
+
+void ce_connection_close(struct ce_connection *connection)
+{
+    if (connection->fd >= 0)
+        (void)close(ce_take_fd(connection->fd));
+}
+
+void ce_connection_free(struct ce_connection *connection)
+{
+    if (!connection)
+        return;
+    ce_connection_close(connection);
+    free(connection->out.data);
+    free(connection->head.data);
+    free(connection->payload.data);
+    free(connection);
+}
+
+/* Sends what the socket takes. */
+static int flush(struct ce_connection *connection)
+{
+    struct ce_bytes *out = &connection->out;
+    while (connection->sent < out->size && !connection->write_failed) {
+        ssize_t n = send(connection->fd, out->data + connection->sent, out->size - connection->sent,
+                         MSG_NOSIGNAL);
+        if (n >= 0)
+            connection->sent += (size_t)n;
+        else if (errno == EPIPE || errno == ECONNRESET)
+            connection->write_failed = true;
+        else if (errno == EAGAIN)
+            break;
+        else if (errno != EINTR)
+            return -errno;
+    }
+    return 0;
+}
+
+static bool is_writing(const struct ce_connection *connection)
+{
+    return connection->connecting ||
+           (connection->sent < connection->out.size && !connection->write_failed);
+}
+
+int ce_connection_request(struct ce_connection *connection, const char *head, const char *body,
+                          size_t body_size)
+{
+    connection->write_failed = connection->answering = connection->head_done =
+        connection->keep_alive = false;
+    connection->sent = connection->out.size = connection->head.size = connection->payload.size = 0;
+    connection->status = 0;
+    connection->requests++;
+    CE_TRY(bytes_add(&connection->out, head, strlen(head)));
+    CE_TRY(bytes_add(&connection->out, body, body_size));
+    if (connection->connecting)
+        return 0;
+    CE_TRY(flush(connection));
+    return is_writing(connection) ? set_interest(connection, EPOLL_CTL_MOD, true) : 0;
+}
+
+/* Takes the next piece of the body. 1: the answer is complete. */
+static int take_body(struct ce_connection *connection, const char *data, size_t size)
+{
+    while (size > 0 && !connection->body.done) {
+        struct ce_slice payload = {0};
+        size_t used = 0;
+        CE_TRY(ce_http_body_feed(&connection->body, data, size, &used, &payload, NULL));
+        if (connection->payload.size + payload.size > PAYLOAD_MAX)
+            return -EPROTO;
+        CE_TRY(bytes_add(&connection->payload, payload.data, payload.size));
+        data += used;
+        size -= used;
+    }
+    /* Bytes that nobody asked for: whatever they are, they are no answer to the next request. */
+    if (connection->body.done && size > 0)
+        connection->keep_alive = false;
+    return connection->body.done;
+}
+
+/* Takes bytes of the head, and of the body when they follow at once. 1: the answer is complete. */
+static int take_head(struct ce_connection *connection, const char *data, size_t size)
+{
+    struct ce_bytes *bytes = &connection->head;
+    CE_TRY(bytes_add(bytes, data, size));
+    for (;;) {
+        struct ce_http_head head;
+        int r = ce_http_parse_response(bytes->data, bytes->size, false, &head, NULL);
+        if (r <= 0)
+            return r < 0 ? -EPROTO : 0;
+        if (head.status >= 200) {
+            connection->head_done = true;
+            connection->status = head.status;
+            connection->keep_alive = head.keep_alive;
+            ce_http_body_start(&connection->body, &head);
+            return take_body(connection, bytes->data + head.size, bytes->size - head.size);
+        }
+        /* An interim answer (1xx) announces the real one; only 101 would change what the connection
+         * is. */
+        if (head.status == 101)
+            return -EPROTO;
+        bytes->size -= head.size;
+        memmove(bytes->data, bytes->data + head.size, bytes->size);
+        if (bytes->size == 0)
+            return 0;
+    }
+}
+
+static int receive(struct ce_connection *connection)
+{
+    for (;;) {
+        char data[16 * 1024];
+        ssize_t n = recv(connection->fd, data, sizeof data, 0);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return errno == EAGAIN ? 0 : -errno;
+        if (n == 0) {
+            connection->keep_alive = false;
+            return connection->head_done && connection->body.framing == CE_HTTP_UNTIL_CLOSE
+                       ? 1
+                       : -ECONNRESET;
+        }
+        connection->answering = true;
+        int r = connection->head_done ? take_body(connection, data, (size_t)n)
+                                      : take_head(connection, data, (size_t)n);
+        if (r != 0)
+            return r;
+    }
+}
+
+/* A socket that connects shows no event before it has succeeded or failed. */
+static int finish_connect(struct ce_connection *connection)
+{
+    int failure = 0;
+    socklen_t size = sizeof failure;
+    if (getsockopt(connection->fd, SOL_SOCKET, SO_ERROR, &failure, &size) < 0)
+        return -errno;
+    connection->connecting = failure != 0;
+    return -failure;
+}
+
+int ce_connection_step(struct ce_connection *connection)
+{
+    bool was_writing = is_writing(connection);
+    if (connection->connecting)
+        CE_TRY(finish_connect(connection));
+    CE_TRY(flush(connection));
+    if (was_writing && !is_writing(connection))
+        CE_TRY(set_interest(connection, EPOLL_CTL_MOD, false));
+    return receive(connection);
+}
+
+bool ce_connection_reusable(const struct ce_connection *connection)
+{
+    return connection->keep_alive && connection->sent == connection->out.size;
+}
+
+bool ce_connection_was_stale(const struct ce_connection *connection, int failure)
+{
+    return failure == -ECONNRESET && connection->requests > 1 && !connection->answering;
+}
