@@ -31,7 +31,7 @@ static const char *const step_names[] = {
     [STEP_EXEC] = "execute",
 };
 
-/* ---- in the child: only what is safe in a signal handler --------------------------------------- */
+/* ---- in the child: only what is safe in a signal handler ------------------------------------- */
 
 static void __attribute__((noreturn)) give_up(int gate, enum step step)
 {
@@ -71,8 +71,8 @@ static void reset_signals(void)
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* Sources and targets may overlap, so everything is first copied above the highest target. The gate ends just above
- * the targets, at a number that is returned, or -1. */
+/* Sources and targets may overlap, so everything is first copied above the highest target. The gate
+ * ends just above the targets, at a number that is returned, or -1. */
 static int arrange_fds(const struct ce_spawn *how, int gate)
 {
     int floor = STDERR_FILENO + 1, copies[CE_SPAWN_FDS_MAX];
@@ -102,7 +102,8 @@ static int arrange_fds(const struct ce_spawn *how, int gate)
     return close_range((unsigned)floor + 1, ~0U, 0) < 0 ? -1 : floor;
 }
 
-static void __attribute__((noreturn)) run_child(const struct ce_spawn *how, int gate, uid_t uid, gid_t gid)
+static void __attribute__((noreturn))
+run_child(const struct ce_spawn *how, int gate, uid_t uid, gid_t gid)
 {
     ce_seam_leave();
     reset_signals();
@@ -124,11 +125,12 @@ static void __attribute__((noreturn)) run_child(const struct ce_spawn *how, int 
         (void)close(gate);
         _exit(how->function(how->ctx));
     }
-    (void)execve(how->argv[0], (char *const *)how->argv, how->env ? (char *const *)how->env : environ);
+    (void)execve(how->argv[0], (char *const *)how->argv,
+                 how->env ? (char *const *)how->env : environ);
     give_up(gate, STEP_EXEC);
 }
 
-/* ---- in the maker ------------------------------------------------------------------------------- */
+/* ---- in the maker ---------------------------------------------------------------------------- */
 
 /* Reads the child's next report. 0 and *ret_report; 1 when the gate has ended; or -errno. */
 static int read_report(int gate, struct report *ret_report)
@@ -148,7 +150,8 @@ static int explain(const struct report *report, struct ce_error *err)
                    strerror(report->code));
 }
 
-int ce_spawn(const struct ce_spawn *how, struct ce_process_id *ret_id, int *ret_gate, struct ce_error *err)
+int ce_spawn(const struct ce_spawn *how, struct ce_process_id *ret_id, int *ret_gate,
+             struct ce_error *err)
 {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
@@ -158,8 +161,11 @@ int ce_spawn(const struct ce_spawn *how, struct ce_process_id *ret_id, int *ret_
 
     uid_t uid = geteuid();
     gid_t gid = getegid();
-    /* fork() keeps malloc usable in the child of a process with threads; only the bare call knows namespaces. */
-    pid_t pid = how->namespaces ? (pid_t)syscall(SYS_clone, how->namespaces | SIGCHLD, NULL, NULL, NULL, NULL) : fork();
+    /* fork() keeps malloc usable in the child of a process with threads; only the bare call knows
+     * namespaces. */
+    pid_t pid = how->namespaces
+                    ? (pid_t)syscall(SYS_clone, how->namespaces | SIGCHLD, NULL, NULL, NULL, NULL)
+                    : fork();
     if (pid < 0)
         return ce_fail(err, errno, "cannot make a child process: %s", strerror(errno));
     if (pid == 0) {
@@ -196,7 +202,8 @@ int ce_spawn_go(int gate, struct ce_error *err)
         n = send(fd, "g", 1, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
     if (n < 0)
-        return ce_fail(err, errno, "the child process ended before it could start: %s", strerror(errno));
+        return ce_fail(err, errno, "the child process ended before it could start: %s",
+                       strerror(errno));
     struct report report;
     int r = read_report(fd, &report);
     if (r < 0)
@@ -236,7 +243,7 @@ int ce_process_end(const struct ce_process_id *id, int64_t timeout, struct ce_er
     if (r < 0 && r != -ESRCH)
         return ce_fail(err, -r, "cannot end process %d: %s", (int)id->pid, strerror(-r));
     if (ce_process_reap(id, timeout, NULL) < 0)
-        return ce_fail(err, ETIMEDOUT, "process %d is still there %d ms after it was killed", (int)id->pid,
-                       (int)(timeout / CE_MILLISECOND));
+        return ce_fail(err, ETIMEDOUT, "process %d is still there %d ms after it was killed",
+                       (int)id->pid, (int)(timeout / CE_MILLISECOND));
     return 0;
 }

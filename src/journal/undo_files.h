@@ -5,11 +5,15 @@
 
 #include "journal/journal.h"
 
-/* "restore-file": `path` gets its old bytes back from a before-image that this call copies, fsynced, into the state
- * folder. Identity: device and inode of the folder that holds it. The restored file is byte-identical, with its old mode.
- * Returns the note. `ret_image` (may be NULL): the before-image's path, to be freed. */
-int ce_undo_note_file(struct ce_journal *journal, const char *path, char **ret_image, struct ce_error *err);
-/* "remove-tree": a folder that the caller is about to create is removed again with all that is in it. */
+/* "restore-file": `path` gets its old bytes back from a before-image that this call copies,
+ * fsynced, into the state folder. Identity: device and inode of the folder that holds it. The
+ * restored file is byte-identical, with its old mode. Returns the note. `ret_image` (may be NULL):
+ * the before-image's path, to be freed. */
+int ce_undo_note_file(struct ce_journal *journal, const char *path, char **ret_image,
+                      struct ce_error *err);
+/* "remove-tree": a folder that the caller is about to create is removed again with all that is in
+ * it. -EEXIST when there already is something of that name: it would not be ours to remove. Returns
+ * the note. */
 int ce_undo_note_tree(struct ce_journal *journal, const char *path, struct ce_error *err);
 
 extern const struct ce_undo_op ce_undo_restore_file, ce_undo_remove_tree;
