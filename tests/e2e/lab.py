@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+"""A private place to run chaoseater in, and what can be seen of it from outside.
+
+Every process that a run starts inherits CHAOSEATER_STATE_DIR, so this lab finds them all in /proc, and nothing but them.
+"""
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+from conftest import Chaoseater
+
+PARAMETERS = {
+    "data_corruption": {"corruption_rate": 0.3},
+    "missing_data": {"missing_rate": 0.3},
+    "slow_inference": {"latency_ms": 60, "variance": 0.1},
+    "prediction_corruption": {"corruption_rate": 0.5},
+    "model_unavailable": {"failure_rate": 1.0},
+    "node_failure": {"failure_type": "crash"},
+    "memory_pressure": {"memory_mb": 64},
+}
+LAYERS = {
+    "data_corruption": "data",
+    "missing_data": "data",
+    "slow_inference": "model",
+    "prediction_corruption": "model",
+    "model_unavailable": "model",
+    "node_failure": "infrastructure",
+    "memory_pressure": "infrastructure",
+}
+
+
+def wait_for(condition, what, seconds=20):
+    """Waits until condition() is true; the value it returned."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain: {what}"
+        time.sleep(0.005)
+
+
+def read(path):
+    with contextlib.suppress(OSError):
+        return pathlib.Path(path).read_bytes()
+    return b""
+
+
+class Lab(Chaoseater):
+    def __init__(self):
+        super().__init__(tempfile.mkdtemp(prefix="chaoseater-lab-"))
+        self.started = []
+        self.kept_folders = [str(self.state), str(self.state / "journal"), str(self.state / "run")]
+
+    def document(self, fault, name="plan.yaml", profile="naive", duration="500ms", baseline="500ms", parameters=None,
+                 rate=50, **more):
+        path = self.folder / name
+        experiment = {
+            "name": fault + "_test",
+            "layer": LAYERS[fault],
+            "fault_type": fault,
+            "duration": duration,
+            "baseline": baseline,
+            "parameters": PARAMETERS[fault] if parameters is None else parameters,
+            **more,
+        }
+        # JSON is YAML.
+        path.write_text(json.dumps({"seed": 7, "experiments": [experiment],
+                                    "pipeline": {"kind": "embedded", "profile": profile, "rate": rate, "rows": 1000}}))
+        return path
+
+    def start(self, *arguments, **environment):
+        env = dict(self.env, **{key: str(value) for key, value in environment.items()})
+        process = super().start(*map(str, arguments), env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.started.append(process)
+        return process
+
+    def run(self, *arguments, timeout=120, **environment):
+        process = self.start(*arguments, **environment)
+        out, err = process.communicate(timeout=timeout)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def run_json(self, *arguments, **kwargs):
+        result = self.run(*arguments, "--json", **kwargs)
+        assert result.stdout, (result.returncode, result.stderr)
+        return result.returncode, json.loads(result.stdout)
+
+    # What can be seen from outside.
+
+    def processes(self):
+        """{pid: command line} of everything that runs on behalf of this lab."""
+        marker = f"CHAOSEATER_STATE_DIR={self.state}".encode()
+        found = {}
+        for entry in os.listdir("/proc"):
+            if not entry.isdigit() or marker not in read(f"/proc/{entry}/environ").split(b"\0"):
+                continue
+            if self.process_state(entry) not in ("", "Z", "X"):
+                found[int(entry)] = read(f"/proc/{entry}/cmdline").replace(b"\0", b" ").decode()
+        return found
+
+    @staticmethod
+    def process_state(pid):
+        text = read(f"/proc/{pid}/stat").decode(errors="replace")
+        return text.rpartition(")")[2].split()[0] if ")" in text else ""
+
+    def leftovers(self):
+        """Everything that should not be there once nothing runs: processes, files, control groups."""
+        left = [f"process {pid}: {command}" for pid, command in self.processes().items()]
+        for folder, _, files in os.walk(self.state):  # which does not mind folders that vanish meanwhile
+            left += [f"file {folder}/{name}" for name in files]
+            left += [f"folder {folder}"] if folder not in self.kept_folders else []
+        return left
+
+    def clean_soon(self, seconds=20):
+        wait_for(lambda: not self.leftovers(), f"still there: {self.leftovers()}", seconds)
+
+    def close(self):
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()

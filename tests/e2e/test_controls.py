@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+"""Runs that must not say what they did not see: a fault without effect, a fault of nothing, a signal, a dead guard."""
+import concurrent.futures
+import json
+import os
+import signal
+
+import pytest
+
+from lab import LAYERS, Lab, wait_for
+
+NOTHING = {
+    "data_corruption": {"corruption_rate": 0},
+    "missing_data": {"missing_rate": 0},
+    "slow_inference": {"latency_ms": 0},
+    "prediction_corruption": {"corruption_rate": 0},
+    "model_unavailable": {"failure_rate": 0},
+    "memory_pressure": {"memory_mb": 0},
+}
+
+
+@pytest.mark.parametrize("fault", LAYERS)
+def test_a_fault_that_takes_no_effect_is_invalid(fault):
+    with Lab() as lab:
+        code, suite = lab.run_json("run", lab.document(fault, duration="1s"), CHAOSEATER_SEAM_NO_EFFECT=1)
+        run = suite["runs"][0]
+        assert run["verdict"] == "invalid", run
+        assert run["verified"] is False
+        assert run["score"]["value"] is None
+        assert code == 4
+        assert not lab.leftovers()
+
+
+@pytest.mark.parametrize("fault", NOTHING)
+def test_a_fault_of_nothing_is_a_control_run(fault):
+    with Lab() as lab:
+        code, suite = lab.run_json("run", lab.document(fault, parameters=NOTHING[fault]))
+        run = suite["runs"][0]
+        assert run["control"] is True
+        assert run["verdict"] == "passed", run
+        assert run["score"]["value"] == 100
+        assert code == 0
+
+
+def control_runs(count):
+    with Lab() as lab:
+        plan = lab.document("slow_inference", parameters={"latency_ms": 0}, repeat=count)
+        return lab.run_json("run", plan, timeout=600)[1]["runs"]
+
+
+def test_a_hundred_control_runs_do_not_deviate():
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        runs = [run for runs in pool.map(control_runs, [25] * 4) for run in runs]
+    assert len(runs) == 100
+    wrong = [run for run in runs if run["verdict"] != "passed" or run["score"]["value"] != 100]
+    assert not wrong, json.dumps(wrong[0], indent=2)
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_undoes_and_says_so(number, code):
+    with Lab() as lab:
+        process = lab.start("run", lab.document("data_corruption", duration="60s"), "--json")
+        dataset = wait_for(lambda: next((lab.state / "run").glob("*/dataset.csv"), None), "the dataset")
+        first = wait_for(lambda: dataset.exists() and dataset.stat().st_ino, "the dataset")
+        wait_for(lambda: dataset.stat().st_ino != first, "the fault")
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == code, err
+        run = json.loads(out)["runs"][0]
+        assert run["status"] == "interrupted"
+        assert run["rollback"]["verified"] is True
+        assert not lab.leftovers()
+
+
+def test_a_killed_controller_leaves_nothing():
+    """Not at a chosen step, but in the middle of observing."""
+    with Lab() as lab:
+        process = lab.start("run", lab.document("memory_pressure", duration="60s"))
+        wait_for(lambda: "end-process" in lab.run("status", "--json").stdout, "something live")
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        lab.clean_soon()
+        assert lab.run("status").stdout == "nothing is live\n"

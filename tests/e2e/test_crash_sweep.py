@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+"""SIGKILL at every journal write and every change to the world, for every fault.
+
+A run reports its steps (a seam of the test build), then is repeated and killed at the first step, the second, and so
+on. In the first sweep only the controller dies and the guard undoes; in the second both die and `chaoseater recover`
+undoes. Afterwards no process and no file of the run is left. (The first steps come before the guard: a controller that dies
+there leaves an empty journal, which recover removes.)
+
+The steps before the injection are the same for every fault, so they are swept once.
+"""
+import concurrent.futures
+import signal
+
+import pytest
+
+from lab import LAYERS, Lab
+
+WORKERS = 4
+
+
+def steps_of(fault):
+    """[(number, what)] in the order in which one run reaches them."""
+    with Lab() as lab:
+        count = lab.folder / "steps"
+        result = lab.run("run", lab.document(fault), CHAOSEATER_SEAM_COUNT=count)
+        assert result.returncode in (0, 1), result.stderr
+        assert not lab.leftovers()
+        return [(int(line.split(" ", 1)[0]), line.split(" ", 1)[1]) for line in count.read_text().splitlines()]
+
+
+def common_steps(all_steps):
+    names = [[what for _, what in steps] for steps in all_steps]
+    n = 0
+    while all(len(list_) > n and list_[n] == names[0][n] for list_ in names):
+        n += 1
+    return n
+
+
+@pytest.fixture(scope="session")
+def plan():
+    """{fault: [(step to crash at, whether the guard is there)]}; the common first steps under one fault only."""
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        steps = dict(zip(LAYERS, pool.map(steps_of, LAYERS)))
+    common = common_steps(list(steps.values()))
+    assert common > 0
+    first = next(iter(LAYERS))
+    noted = next(n for n, what in steps[first] if what.startswith("journal: note"))
+    return {fault: [(n, n >= noted) for n, _ in steps[fault] if fault == first or n > common] for fault in LAYERS}
+
+
+def crash(fault, step, guarded):
+    """Kills a run at a step, and the guard with it unless `guarded`; what was wrong afterwards, or ''."""
+    with Lab() as lab:
+        process = lab.start("run", lab.document(fault), CHAOSEATER_SEAM_CRASH=f"{step}{'' if guarded else ':all'}")
+        process.communicate(timeout=120)
+        if process.returncode != -signal.SIGKILL:
+            return f"step {step}: the run was not killed but ended with {process.returncode}"
+        try:
+            if not guarded:
+                result = lab.run("recover")
+                if result.returncode != 0:
+                    return f"step {step}: recover: {result.returncode} {result.stdout} {result.stderr}"
+            lab.clean_soon()
+            again = lab.run("recover", "--json")
+            if again.returncode != 0 or '"undone": 0' not in again.stdout:
+                return f"step {step}: a second recover still found something: {again.stdout}"
+        except AssertionError as error:
+            return f"step {step}: {error}"
+    return ""
+
+
+@pytest.mark.parametrize("everyone", [False, True], ids=["controller", "controller_and_guard"])
+@pytest.mark.parametrize("fault", LAYERS)
+def test_killed_at_every_step(plan, fault, everyone):
+    assert plan[fault], "this fault has no step of its own"
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        wrong = list(pool.map(lambda at: crash(fault, at[0], at[1] and not everyone), plan[fault]))
+    assert not any(wrong), "\n".join(filter(None, wrong))
