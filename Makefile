@@ -1,0 +1,55 @@
+# Four words: `make` builds, then `make demo`, `make test`, `make bench`. Each installs what is missing
+# on a Debian machine first, and says what it does. Meson and Ninja do the work.
+#
+#   make test SAN=address,undefined    the same tests under sanitizers (also: SAN=thread)
+#   make install PREFIX=/usr/local     DESTDIR is honoured
+#   BUILD=folder                       builds somewhere else than in build/
+
+PREFIX ?= /usr/local
+PYTHON ?= /usr/bin/python3
+SAN ?=
+
+BUILD ?= build
+ifeq ($(SAN),)
+TEST_BUILD ?= build-test
+else
+TEST_BUILD ?= build-$(if $(findstring address,$(SAN)),asan,$(SAN))
+# Without recovery, or undefined behaviour would be a line on stderr that no test sees.
+SAN_OPTIONS = -Db_sanitize=$(SAN) -Db_lundef=false -Dc_args=-fno-sanitize-recover=all
+endif
+
+.PHONY: all demo test bench install clean setup setup-test
+
+all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD)
+
+demo: all
+	@$(BUILD)/chaoseater demo
+
+test: $(TEST_BUILD)/build.ninja | setup-test
+	@ninja -C $(TEST_BUILD)
+	@CHAOSEATER_BUILD=$(abspath $(TEST_BUILD)) $(PYTHON) -m pytest -p no:cacheprovider -q tests
+
+$(BUILD)/build.ninja: | setup
+	@meson setup $(BUILD) --buildtype=release
+
+$(TEST_BUILD)/build.ninja: | setup-test
+	@meson setup $(TEST_BUILD) -Dseams=true $(SAN_OPTIONS)
+
+setup:
+	@tools/setup.sh build
+
+setup-test:
+	@tools/setup.sh build test
+
+bench: all
+	@tools/setup.sh bench
+	@set -e; for bench in bench/*.sh; do echo "== $$bench"; "$$bench" $(BUILD); done
+
+install: all
+	@meson configure $(BUILD) -Dprefix=$(abspath $(PREFIX))
+	@meson install -C $(BUILD) --quiet
+	@echo "installed in $(DESTDIR)$(abspath $(PREFIX))"
+
+clean:
+	rm -rf build build-*

@@ -1,0 +1,63 @@
+#!/bin/sh
+# Installs what is missing on a Debian machine: setup.sh [build] [test] [bench]
+# Quick and silent when everything is there. Needs root (itself, or sudo) only to install something.
+set -eu
+
+missing=""
+
+# need PACKAGE CHECK...: the package is missing when the check fails.
+need() {
+    package=$1
+    shift
+    "$@" >/dev/null 2>&1 || missing="$missing $package"
+}
+
+for part in "${@:-build}"; do
+    case $part in
+    build)
+        need build-essential command -v cc
+        need pkg-config command -v pkg-config
+        need meson command -v meson
+        need ninja-build command -v ninja
+        need libjansson-dev pkg-config --exists 'jansson >= 2.14'
+        need libyaml-dev pkg-config --exists yaml-0.1
+        need libssl-dev pkg-config --exists libcrypto
+        need libmicrohttpd-dev pkg-config --exists libmicrohttpd
+        need libcurl4-openssl-dev pkg-config --exists libcurl
+        need liblinear-dev test -e /usr/include/linear.h
+        ;;
+    test)
+        need python3-pytest /usr/bin/python3 -c 'import pytest'
+        need curl command -v curl
+        ;;
+    bench)
+        need wrk command -v wrk
+        need hyperfine command -v hyperfine
+        ;;
+    *)
+        echo "setup: '$part' is not build, test or bench" >&2
+        exit 2
+        ;;
+    esac
+done
+
+[ -n "$missing" ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+    echo "setup: missing here, by their Debian names:$missing" >&2
+    exit 1
+fi
+as_root=""
+if [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo >/dev/null; then
+        echo "setup: please have root run: apt-get install$missing" >&2
+        exit 1
+    fi
+    as_root=sudo
+fi
+echo "setup: installing from Debian:$missing"
+export DEBIAN_FRONTEND=noninteractive
+# A fresh machine has no package lists yet.
+$as_root apt-get update -q
+# shellcheck disable=SC2086 # one word for each package
+$as_root apt-get install -q -y --no-install-recommends $missing
