@@ -405,7 +405,7 @@ static int check_encoding(struct ce_csv_reader *r, struct ce_error *err)
 
 static int read_header(struct ce_csv_reader *r, struct ce_error *err)
 {
-    struct ce_csv_record header;
+    struct ce_csv_record header = {0};
     int got = take_record(r, &header, err);
     if (got < 0)
         return got;
