@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What a fault is. One file per fault in data/, model/ or infra/, ending with its descriptor; one line in
- * faults.list.h. docs/adding-a-fault.md walks through it; tests/unit/skeleton.c is the template. */
+ * faults.list.h. CONTRIBUTING.md walks through it; tests/unit/skeleton.c is the template. */
 #ifndef CE_FAULTS_FAULT_H
 #define CE_FAULTS_FAULT_H
 

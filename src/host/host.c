@@ -11,14 +11,6 @@
 #include "base/cleanup.h"
 #include "host/freezer.h"
 #include "host/memory.h"
-#include "host/process.h"
-
-const struct ce_undo_op *const ce_host_undo_ops[] = {
-    &ce_undo_end_process,
-    &ce_undo_continue_process,
-    &ce_undo_thaw_process,
-    NULL,
-};
 
 static bool check_pidfd(char *detail, size_t size)
 {

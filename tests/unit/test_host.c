@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/spawn.h"
 #include "check.h"
+#include "controller/controller.h"
 #include "host/cgroup.h"
 #include "host/freezer.h"
 #include "host/hog.h"
@@ -41,7 +42,7 @@ static struct world world_make(void)
     if (!mkdtemp(w.folder))
         abort();
     snprintf(w.state, sizeof w.state, "%s/state", w.folder);
-    if (ce_journal_create(w.state, "run", ce_host_undo_ops, &w.journal, &err) < 0)
+    if (ce_journal_create(w.state, "run", ce_undo_ops, &w.journal, &err) < 0)
         abort();
     return w;
 }
@@ -282,9 +283,9 @@ static void only_the_very_process_is_touched(void)
 static void a_note_that_makes_no_sense_is_refused(void)
 {
     ce_autojson json_t *args = json_pack("{s:i}", "pid", 1);
-    for (size_t i = 0; ce_host_undo_ops[i]; i++) {
+    for (size_t i = 0; ce_undo_ops[i]; i++) {
         struct ce_error err = {0};
-        CHECK(ce_host_undo_ops[i]->undo(args, &err) == -EINVAL);
+        CHECK(ce_undo_ops[i]->undo(args, &err) == -EINVAL);
         CHECK(err.message[0] != '\0');
     }
 }
@@ -364,7 +365,7 @@ static int hinder(const char *state, pid_t pid)
     struct ce_journal *journal = NULL;
     struct ce_process_id id;
     CE_TRY(ce_process_identify(pid, &id));
-    CE_TRY(ce_journal_create(state, "crash", ce_host_undo_ops, &journal, &err));
+    CE_TRY(ce_journal_create(state, "crash", ce_undo_ops, &journal, &err));
     for (enum ce_freezer_kind kind = CE_FREEZER_V2; kind <= CE_FREEZER_V1; kind++) {
         char reason[256];
         char *group = NULL;
@@ -407,7 +408,7 @@ static void a_crash_at_any_step_leaves_the_process_free(void)
         }
         REQUIRE(waitpid(pid, &status, 0) == pid);
         struct ce_recovery counts;
-        REQUIRE_OK(ce_journal_recover(w.state, ce_host_undo_ops, &counts, &err), err);
+        REQUIRE_OK(ce_journal_recover(w.state, ce_undo_ops, &counts, &err), err);
         CHECK(counts.failed == 0 && counts.foreign == 0);
         CHECK(works(&id));
         ce_autofree char *now = NULL;

@@ -12,9 +12,9 @@
 #include "base/file.h"
 #include "base/spawn.h"
 #include "check.h"
+#include "controller/controller.h"
 #include "faults/fault.h"
 #include "host/freezer.h"
-#include "host/host.h"
 #include "host/memory.h"
 #include "host/process.h"
 
@@ -97,7 +97,7 @@ static int run_start(struct run *run, const struct ce_fault *fault, const char *
         *value++ = '\0';
         CE_TRY(ce_param_set(ce_param_find(fault->params, name), params, value, &err));
     }
-    return ce_journal_create(run->state, "run", ce_host_undo_ops, &run->injection.journal, &err);
+    return ce_journal_create(run->state, "run", ce_undo_ops, &run->injection.journal, &err);
 }
 #define SETTINGS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
@@ -277,7 +277,7 @@ static void recover_frees_a_hanging_process(void)
     fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {
-        if (ce_journal_create(run.state, "child", ce_host_undo_ops, &run.injection.journal, &err) <
+        if (ce_journal_create(run.state, "child", ce_undo_ops, &run.injection.journal, &err) <
                 0 ||
             inject(&run, &err) < 0)
             _exit(1);
@@ -286,7 +286,7 @@ static void recover_frees_a_hanging_process(void)
     int status = 0;
     CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
     struct ce_recovery counts;
-    REQUIRE_OK(ce_journal_recover(run.state, ce_host_undo_ops, &counts, &err), err);
+    REQUIRE_OK(ce_journal_recover(run.state, ce_undo_ops, &counts, &err), err);
     CHECK(counts.undone == 1 && counts.failed == 0 && counts.foreign == 0);
     CHECK(works(&run.server.id));
 }
@@ -398,7 +398,7 @@ static void the_memory_goes_with_a_killed_controller(void)
     fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {
-        if (ce_journal_create(run.state, "child", ce_host_undo_ops, &run.injection.journal, &err) <
+        if (ce_journal_create(run.state, "child", ce_undo_ops, &run.injection.journal, &err) <
                 0 ||
             inject(&run, &err) < 0)
             _exit(1);
@@ -415,7 +415,7 @@ static void the_memory_goes_with_a_killed_controller(void)
     REQUIRE(ce_process_identify(hog, &id) == 0);
     CHECK(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
     struct ce_recovery counts;
-    REQUIRE_OK(ce_journal_recover(run.state, ce_host_undo_ops, &counts, &err), err);
+    REQUIRE_OK(ce_journal_recover(run.state, ce_undo_ops, &counts, &err), err);
     CHECK(counts.undone == 1 && counts.failed == 0);
     CHECK(!ce_process_alive(&id));
     (void)close(pair[0]);
