@@ -2,12 +2,14 @@
 # on a Debian machine first, and says what it does. Meson and Ninja do the work.
 #
 #   make test SAN=address,undefined    the same tests under sanitizers (also: SAN=thread)
+#   make test TESTS=tests/unit         some of them
 #   make install PREFIX=/usr/local     DESTDIR is honoured
 #   BUILD=folder                       builds somewhere else than in build/
 
 PREFIX ?= /usr/local
 PYTHON ?= /usr/bin/python3
 SAN ?=
+TESTS ?= tests
 
 BUILD ?= build
 ifeq ($(SAN),)
@@ -28,7 +30,7 @@ demo: all
 
 test: $(TEST_BUILD)/build.ninja | setup-test
 	@ninja -C $(TEST_BUILD)
-	@CHAOSEATER_BUILD=$(abspath $(TEST_BUILD)) $(PYTHON) -m pytest -p no:cacheprovider -q tests
+	@CHAOSEATER_BUILD=$(abspath $(TEST_BUILD)) $(PYTHON) -m pytest -p no:cacheprovider -q $(TESTS)
 
 $(BUILD)/build.ninja: | setup
 	@meson setup $(BUILD) --buildtype=release

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 
 /* clang-format off */
 static const struct {
@@ -93,12 +94,24 @@ static int flush_stdout(int exit_code)
     return exit_code == CE_EXIT_PASSED ? CE_EXIT_FAILED : exit_code;
 }
 
+/* A pipeline that hangs keeps every request's connection open, in the workload and twice in the proxy: more than the
+ * usual 1024 descriptors. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct ce_error err = {0};
     int exit_code = CE_EXIT_PASSED;
     /* A reader of stdout that goes away must not kill a run on its way through rollback. */
     (void)signal(SIGPIPE, SIG_IGN);
+    raise_descriptor_limit();
 
     if (argc < 2)
         exit_code =

@@ -136,7 +136,8 @@ struct ce_suite_options {
 struct ce_results;
 
 /* Runs every experiment of a validated document. Leftovers of a crashed run are undone first. Returns 0 when
- * the suite could be started, whatever its verdicts: ask ce_results_exit_code(). Free with ce_results_free(). */
+ * the suite could be started, whatever its verdicts: ask ce_results_exit_code(). -EUCLEAN: an earlier run left something
+ * that could not be put back. Free with ce_results_free(). */
 CE_API int ce_suite_run(const struct ce_document *doc, const struct ce_suite_options *options,
                         struct ce_results **ret_results, struct ce_error *err);
 CE_API void ce_results_free(struct ce_results *results);

@@ -2,7 +2,9 @@
 /* What `chaoseater demo` runs: every fault once, briefly. */
 #include "experiment/document_internal.h"
 
-const char ce_demo_document[] = "experiments:\n"
+/* The caller gives up after a second, so a model that takes longer is as good as none. */
+const char ce_demo_document[] = "pipeline: {timeout: 1s}\n"
+                                "experiments:\n"
                                 "  - name: data_corruption\n"
                                 "    layer: data\n"
                                 "    fault_type: data_corruption\n"
@@ -18,9 +20,9 @@ const char ce_demo_document[] = "experiments:\n"
                                 "  - name: slow_inference\n"
                                 "    layer: model\n"
                                 "    fault_type: slow_inference\n"
-                                "    duration: 1500ms\n"
+                                "    duration: 2s\n"
                                 "    baseline: 1s\n"
-                                "    parameters: {latency_ms: 300}\n"
+                                "    parameters: {latency_ms: 1500}\n"
                                 "  - name: prediction_corruption\n"
                                 "    layer: model\n"
                                 "    fault_type: prediction_corruption\n"
