@@ -94,8 +94,8 @@ static int flush_stdout(int exit_code)
     return exit_code == CE_EXIT_PASSED ? CE_EXIT_FAILED : exit_code;
 }
 
-/* A pipeline that hangs keeps every request's connection open, in the workload and twice in the proxy: more than the
- * usual 1024 descriptors. */
+/* A pipeline that hangs keeps every request's connection open, in the workload and twice in the
+ * proxy: more than the usual 1024 descriptors. */
 static void raise_descriptor_limit(void)
 {
     struct rlimit limit;

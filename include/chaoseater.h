@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* ChaosEater: chaos engineering for ML pipelines. The library without the command line.
  *
- * It breaks data, models and infrastructure on purpose, proves that the break happened, measures what it did
- * to the pipeline, puts everything back, and says with a score whether the pipeline may be deployed.
+ * It breaks data, models and infrastructure on purpose, proves that the break happened, measures
+ * what it did to the pipeline, puts everything back, and says with a score whether the pipeline may
+ * be deployed.
  *
  * Conventions
- *   Errors      functions return 0 (or a useful non-negative number), or a negative errno value; then `err`,
- *               if not NULL, holds one sentence. On failure the ret_ parameters are untouched.
- *   Ownership   whoever gets a pointer through a ret_ parameter, or a `char *` result, frees it with the
- *               function named in the comment. `const` pointers are borrowed.
- *   Threads     different objects may be used from different threads; one object from one thread at a time.
- *               ce_suite_run() starts threads and child processes of its own and has ended them all when it returns.
- *   Output      the library never prints, except to a FILE that the caller hands in.
+ *   Errors      functions return 0 (or a useful non-negative number), or a negative errno value;
+ * then `err`, if not NULL, holds one sentence. On failure the ret_ parameters are untouched.
+ *   Ownership   whoever gets a pointer through a ret_ parameter, or a `char *` result, frees it
+ * with the function named in the comment. `const` pointers are borrowed. Threads     different
+ * objects may be used from different threads; one object from one thread at a time. ce_suite_run()
+ * starts threads and child processes of its own and has ended them all when it returns. Output the
+ * library never prints, except to a FILE that the caller hands in.
  */
 #ifndef CHAOSEATER_H
 #define CHAOSEATER_H
@@ -28,7 +29,8 @@ extern "C" {
 
 #define CE_API __attribute__((visibility("default")))
 
-/* ---- errors ------------------------------------------------------------------------------------ */
+/* ---- errors ------------------------------------------------------------------------------------
+ */
 
 struct ce_error {
     int code;          /* positive errno value; 0 while nothing failed */
@@ -54,45 +56,53 @@ CE_API const char *ce_version(void);
 /* Frees a string that this library returned. NULL is fine. */
 CE_API void ce_string_free(char *text);
 
-/* Debug messages go to `sink` (NULL: nowhere, the default). Call before any other thread uses the library. */
+/* Debug messages go to `sink` (NULL: nowhere, the default). Call before any other thread uses the
+ * library. */
 typedef void ce_log_fn(void *ctx, const char *message);
 CE_API void ce_log_to(ce_log_fn *sink, void *ctx);
 
-/* ---- faults ------------------------------------------------------------------------------------ */
+/* ---- faults ------------------------------------------------------------------------------------
+ */
 
 struct ce_fault;
 
-/* Every fault, in the order in which they are listed. ce_fault_at(i) is NULL for i >= ce_fault_count(). */
+/* Every fault, in the order in which they are listed. ce_fault_at(i) is NULL for i >=
+ * ce_fault_count(). */
 CE_API size_t ce_fault_count(void);
 CE_API const struct ce_fault *ce_fault_at(size_t i);
 /* NULL when no fault has that name; ce_fault_nearest() then says which one was probably meant. */
 CE_API const struct ce_fault *ce_fault_find(const char *name);
 CE_API const char *ce_fault_nearest(const char *name);
 CE_API const char *ce_fault_name(const struct ce_fault *fault);
-CE_API const char *ce_fault_layer(const struct ce_fault *fault); /* "data", "model" or "infrastructure" */
+CE_API const char *
+ce_fault_layer(const struct ce_fault *fault); /* "data", "model" or "infrastructure" */
 CE_API const char *ce_fault_summary(const struct ce_fault *fault);
 /* Whether this host can run it; if not, `reason` (may be NULL) says why in one sentence. */
 CE_API bool ce_fault_available(const struct ce_fault *fault, char *reason, size_t size);
 /* What `chaoseater explain FAULT` prints: parameters, units, defaults, needs, example. */
 CE_API void ce_fault_explain(const struct ce_fault *fault, FILE *out);
-/* The documents that `faults --json` and `explain FAULT --json` print. Free with ce_string_free(). NULL: no memory. */
+/* The documents that `faults --json` and `explain FAULT --json` print. Free with ce_string_free().
+ * NULL: no memory. */
 CE_API char *ce_faults_json(void);
 CE_API char *ce_fault_json(const struct ce_fault *fault);
 
-/* ---- experiment documents ---------------------------------------------------------------------- */
+/* ---- experiment documents ----------------------------------------------------------------------
+ */
 
 struct ce_document;
 
-/* Loads a YAML document from `path` ("-": standard input). Nothing is validated beyond YAML itself until
- * ce_document_validate(), so that ce_document_set() may still change values. Free with ce_document_free(). */
+/* Loads a YAML document from `path` ("-": standard input). Nothing is validated beyond YAML itself
+ * until ce_document_validate(), so that ce_document_set() may still change values. Free with
+ * ce_document_free(). */
 CE_API int ce_document_load(const char *path, struct ce_document **ret_doc, struct ce_error *err);
 /* The same from memory; `name` is what messages call it. `text` is not kept. */
-CE_API int ce_document_parse(const char *text, size_t size, const char *name, struct ce_document **ret_doc,
-                             struct ce_error *err);
+CE_API int ce_document_parse(const char *text, size_t size, const char *name,
+                             struct ce_document **ret_doc, struct ce_error *err);
 CE_API void ce_document_free(struct ce_document *doc);
 /* The document of `chaoseater demo`: every fault once, a few seconds each. */
 CE_API int ce_document_demo(struct ce_document **ret_doc, struct ce_error *err);
-/* "duration=3s", "parameters.corruption_rate=0.2": for every experiment that has such a key or parameter. */
+/* "duration=3s", "parameters.corruption_rate=0.2": for every experiment that has such a key or
+ * parameter. */
 CE_API int ce_document_set(struct ce_document *doc, const char *assignment, struct ce_error *err);
 /* Keeps the experiment called `name` (may be called several times: keeps them all). */
 CE_API int ce_document_only(struct ce_document *doc, const char *name, struct ce_error *err);
@@ -100,48 +110,53 @@ CE_API int ce_document_only(struct ce_document *doc, const char *name, struct ce
 CE_API int ce_document_validate(struct ce_document *doc, struct ce_error *err);
 /* After validation. */
 CE_API size_t ce_document_experiment_count(const struct ce_document *doc);
-/* One line each about what is accepted but has no effect in this version; NULL past the last one. After validation. */
+/* One line each about what is accepted but has no effect in this version; NULL past the last one.
+ * After validation. */
 CE_API const char *ce_document_notice(const struct ce_document *doc, size_t i);
 /* JSON Schema of the document. Free with ce_string_free(). NULL: no memory. */
 CE_API char *ce_document_schema(void);
 
-/* ---- running ----------------------------------------------------------------------------------- */
+/* ---- running -----------------------------------------------------------------------------------
+ */
 
 /* What a run tells while it goes on; see ce_progress_fn. */
 struct ce_progress {
-    size_t run, run_count;   /* 0-based, and how many there will be */
-    const char *experiment;  /* name */
-    const char *profile;     /* of the embedded pipeline: "naive" or "hardened" */
+    size_t run, run_count;  /* 0-based, and how many there will be */
+    const char *experiment; /* name */
+    const char *profile;    /* of the embedded pipeline: "naive" or "hardened" */
     const char *fault;
-    const char *phase;       /* "baseline", "injecting", "verifying", "observing", ... or "ended" */
-    double fraction;         /* of this run, 0..1 */
-    const char *status;      /* "" until the run has ended */
-    const char *verdict;     /* "" until the run has ended */
-    double score;            /* once ended; negative when null */
+    const char *phase;   /* "baseline", "injecting", "verifying", "observing", ... or "ended" */
+    double fraction;     /* of this run, 0..1 */
+    const char *status;  /* "" until the run has ended */
+    const char *verdict; /* "" until the run has ended */
+    double score;        /* once ended; negative when null */
 };
 /* Called on the thread that called ce_suite_run(); pointers are valid during the call. */
 typedef void ce_progress_fn(void *ctx, const struct ce_progress *progress);
 
 struct ce_suite_options {
-    const char *state_dir;              /* NULL: the default of ce_state_dir() */
+    const char *state_dir; /* NULL: the default of ce_state_dir() */
     bool has_seed;
-    uint64_t seed;                      /* used for every experiment that states none */
-    bool dry_run;                       /* validate and resolve only */
-    bool both_profiles;                 /* run everything on the naive and on the hardened embedded pipeline */
-    const volatile sig_atomic_t *signal; /* becomes SIGINT or SIGTERM when the caller wants to stop; may be NULL */
+    uint64_t seed;      /* used for every experiment that states none */
+    bool dry_run;       /* validate and resolve only */
+    bool both_profiles; /* run everything on the naive and on the hardened embedded pipeline */
+    const volatile sig_atomic_t
+        *signal; /* becomes SIGINT or SIGTERM when the caller wants to stop; may be NULL */
     ce_progress_fn *progress;
     void *progress_ctx;
 };
 
 struct ce_results;
 
-/* Runs every experiment of a validated document. Leftovers of a crashed run are undone first. Returns 0 when
- * the suite could be started, whatever its verdicts: ask ce_results_exit_code(). -EUCLEAN: an earlier run left something
- * that could not be put back. Free with ce_results_free(). */
+/* Runs every experiment of a validated document. Leftovers of a crashed run are undone first.
+ * Returns 0 when the suite could be started, whatever its verdicts: ask ce_results_exit_code().
+ * -EUCLEAN: an earlier run left something that could not be put back. Free with ce_results_free().
+ */
 CE_API int ce_suite_run(const struct ce_document *doc, const struct ce_suite_options *options,
                         struct ce_results **ret_results, struct ce_error *err);
 CE_API void ce_results_free(struct ce_results *results);
-/* Applies the gate: every experiment that is no control run must have passed with at least `min_score` (0..100). */
+/* Applies the gate: every experiment that is no control run must have passed with at least
+ * `min_score` (0..100). */
 CE_API int ce_results_gate(struct ce_results *results, double min_score, struct ce_error *err);
 /* How a command that ran this suite should exit; the gravest ending wins. */
 CE_API int ce_results_exit_code(const struct ce_results *results);
@@ -149,13 +164,15 @@ CE_API int ce_results_exit_code(const struct ce_results *results);
 CE_API bool ce_results_clean(const struct ce_results *results);
 
 /* Writes a report; format is "text" or "json". `color` asks for ANSI colours (text only). */
-CE_API int ce_results_write(const struct ce_results *results, const char *format, FILE *out, bool color,
-                            struct ce_error *err);
+CE_API int ce_results_write(const struct ce_results *results, const char *format, FILE *out,
+                            bool color, struct ce_error *err);
 
-/* ---- the host ---------------------------------------------------------------------------------- */
+/* ---- the host ----------------------------------------------------------------------------------
+ */
 
 /* Where the journal lives: $CHAOSEATER_STATE_DIR, else /var/lib/chaoseater for root, else
- * $XDG_STATE_HOME/chaoseater, else ~/.local/state/chaoseater. Free with ce_string_free(). NULL: no memory. */
+ * $XDG_STATE_HOME/chaoseater, else ~/.local/state/chaoseater. Free with ce_string_free(). NULL: no
+ * memory. */
 CE_API char *ce_state_dir(void);
 
 struct ce_recovery {
@@ -163,11 +180,14 @@ struct ce_recovery {
     size_t failed;  /* could not be put back: still live */
     size_t foreign; /* no longer the thing that was changed; left alone */
 };
-/* Undoes whatever journals under `state_dir` (NULL: default) still call live. Safe to call again. */
-CE_API int ce_recover(const char *state_dir, struct ce_recovery *ret_recovery, struct ce_error *err);
+/* Undoes whatever journals under `state_dir` (NULL: default) still call live. Safe to call again.
+ */
+CE_API int ce_recover(const char *state_dir, struct ce_recovery *ret_recovery,
+                      struct ce_error *err);
 /* What is live now: {"live": [...]}. Free with ce_string_free(). */
 CE_API int ce_status_json(const char *state_dir, char **ret_json, struct ce_error *err);
-/* What this host can and cannot do, and why: {"checks": [...]}. Free with ce_string_free(). NULL: no memory. */
+/* What this host can and cannot do, and why: {"checks": [...]}. Free with ce_string_free(). NULL:
+ * no memory. */
 CE_API char *ce_doctor_json(void);
 
 #ifdef __cplusplus

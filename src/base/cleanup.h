@@ -11,26 +11,26 @@
 #define CE_CLEANUP(fn) __attribute__((cleanup(fn)))
 
 /* Defines `name_p`, which CE_CLEANUP() takes, from a `void name(type *)`. */
-#define CE_DEFINE_CLEANUP(type, name)                                                                        \
-    static inline void name##_p(type **p)                                                                    \
-    {                                                                                                        \
-        if (*p)                                                                                              \
-            name(*p);                                                                                        \
-    }                                                                                                        \
+#define CE_DEFINE_CLEANUP(type, name)                                                              \
+    static inline void name##_p(type **p)                                                          \
+    {                                                                                              \
+        if (*p)                                                                                    \
+            name(*p);                                                                              \
+    }                                                                                              \
     struct ce_swallow_semicolon_
 
 /* The value, and NULL in its place: ownership moves to whoever takes it. */
-#define ce_take(p)                                                                                           \
-    __extension__({                                                                                          \
-        __typeof__(p) taken_ = (p);                                                                          \
-        (p) = NULL;                                                                                          \
-        taken_;                                                                                              \
+#define ce_take(p)                                                                                 \
+    __extension__({                                                                                \
+        __typeof__(p) taken_ = (p);                                                                \
+        (p) = NULL;                                                                                \
+        taken_;                                                                                    \
     })
-#define ce_take_fd(fd)                                                                                       \
-    __extension__({                                                                                          \
-        int taken_ = (fd);                                                                                   \
-        (fd) = -1;                                                                                           \
-        taken_;                                                                                              \
+#define ce_take_fd(fd)                                                                             \
+    __extension__({                                                                                \
+        int taken_ = (fd);                                                                         \
+        (fd) = -1;                                                                                 \
+        taken_;                                                                                    \
     })
 
 static inline void ce_autofree_(void *p)

@@ -21,7 +21,8 @@ void ce_sleep_until(int64_t at);
 #define CE_TIMESTAMP_SIZE 32
 void ce_timestamp(int64_t wall, char text[CE_TIMESTAMP_SIZE]);
 
-/* Tests replace the clock: from now on ce_now() and ce_wall_now() read *now (NULL: the real clock again). */
+/* Tests replace the clock: from now on ce_now() and ce_wall_now() read *now (NULL: the real clock
+ * again). */
 void ce_clock_use(int64_t *now);
 
 #endif

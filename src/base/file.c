@@ -22,7 +22,8 @@ char *ce_format(const char *fmt, ...)
     return n < 0 ? NULL : text;
 }
 
-int ce_file_read(const char *path, size_t limit, char **ret_text, size_t *ret_size, struct ce_error *err)
+int ce_file_read(const char *path, size_t limit, char **ret_text, size_t *ret_size,
+                 struct ce_error *err)
 {
     bool standard_input = strcmp(path, "-") == 0;
     ce_autofd int opened = standard_input ? -1 : open(path, O_RDONLY | O_CLOEXEC);

@@ -8,11 +8,13 @@
 
 #include "base/error.h"
 
-/* Reads a file whole, with a NUL after its last byte that *ret_size does not count. "-" is standard input.
- * More than `limit` bytes are refused with EFBIG. Free *ret_text with free(). */
-int ce_file_read(const char *path, size_t limit, char **ret_text, size_t *ret_size, struct ce_error *err);
+/* Reads a file whole, with a NUL after its last byte that *ret_size does not count. "-" is standard
+ * input. More than `limit` bytes are refused with EFBIG. Free *ret_text with free(). */
+int ce_file_read(const char *path, size_t limit, char **ret_text, size_t *ret_size,
+                 struct ce_error *err);
 
-/* Writes all of it or fails; retries interrupted and partial writes. Returns 0 or a negative errno. */
+/* Writes all of it or fails; retries interrupted and partial writes. Returns 0 or a negative errno.
+ */
 int ce_write_all(int fd, const void *data, size_t size);
 
 /* Replaces `path` in one step: temporary file beside it, fsync, rename, fsync of the folder. */
@@ -25,7 +27,8 @@ int ce_file_copy(const char *from, const char *to, struct ce_error *err);
 int ce_folder_sync(const char *folder, struct ce_error *err);
 /* Makes the folder and its missing parents, mode 0700. */
 int ce_folder_make(const char *path, struct ce_error *err);
-/* Removes a folder and everything in it; does not follow links or leave its filesystem. A missing one is fine. */
+/* Removes a folder and everything in it; does not follow links or leave its filesystem. A missing
+ * one is fine. */
 int ce_tree_remove(const char *path, struct ce_error *err);
 
 /* "folder/name", printf style. NULL: out of memory. Free with free(). */

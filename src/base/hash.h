@@ -18,7 +18,8 @@ void ce_sha256_end(struct ce_sha256 *sha, char hex[CE_SHA256_HEX]);
 void ce_sha256_free(struct ce_sha256 *sha); /* NULL is fine */
 
 int ce_sha256_file(const char *path, char ret_hex[CE_SHA256_HEX], struct ce_error *err);
-int ce_sha256_data(const void *data, size_t size, char ret_hex[CE_SHA256_HEX], struct ce_error *err);
+int ce_sha256_data(const void *data, size_t size, char ret_hex[CE_SHA256_HEX],
+                   struct ce_error *err);
 
 uint32_t ce_crc32c(const void *data, size_t size);
 

@@ -35,7 +35,8 @@ void ce_boot_id(char ret_id[CE_BOOT_ID_SIZE])
     ret_id[n] = '\0';
 }
 
-/* The command name in field 2 may hold blanks and parentheses: the fields are counted from the last ')'. */
+/* The command name in field 2 may hold blanks and parentheses: the fields are counted from the last
+ * ')'. */
 static int read_stat(pid_t pid, char *ret_state, uint64_t *ret_start)
 {
     char path[40], text[1024];
@@ -43,8 +44,11 @@ static int read_stat(pid_t pid, char *ret_state, uint64_t *ret_start)
     if (read_small(path, text, sizeof text) <= 0)
         return -ESRCH;
     const char *p = strrchr(text, ')');
-    if (!p || sscanf(p, ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %" SCNu64,
-                     ret_state, ret_start) != 2)
+    if (!p ||
+        sscanf(
+            p,
+            ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %" SCNu64,
+            ret_state, ret_start) != 2)
         return -ESRCH;
     return 0;
 }
@@ -75,7 +79,8 @@ bool ce_process_alive(const struct ce_process_id *id)
 
 int ce_process_signal(const struct ce_process_id *id, int signal)
 {
-    /* The pidfd pins the process: checked after it is opened, the identity cannot change before the signal. */
+    /* The pidfd pins the process: checked after it is opened, the identity cannot change before the
+     * signal. */
     ce_autofd int fd = (int)syscall(SYS_pidfd_open, id->pid, 0);
     if (fd < 0)
         return -errno;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Who is who: what makes a thing the same thing after a crash, so that undo never touches another. */
+/* Who is who: what makes a thing the same thing after a crash, so that undo never touches another.
+ */
 #ifndef CE_BASE_IDENTITY_H
 #define CE_BASE_IDENTITY_H
 
@@ -11,7 +12,8 @@
 
 #define CE_BOOT_ID_SIZE 40
 
-/* The kernel's boot id: a journal of another boot has nothing left to undo in processes. "" when unknown. */
+/* The kernel's boot id: a journal of another boot has nothing left to undo in processes. "" when
+ * unknown. */
 void ce_boot_id(char ret_id[CE_BOOT_ID_SIZE]);
 
 /* A process is its pid plus its start time (clock ticks since boot, field 22 of /proc/PID/stat). */
@@ -23,7 +25,8 @@ struct ce_process_id {
 int ce_process_identify(pid_t pid, struct ce_process_id *ret_id);
 /* Whether that very process still exists and is not a zombie. */
 bool ce_process_alive(const struct ce_process_id *id);
-/* Sends a signal to that very process and to no other that took its pid. 0, -ESRCH when it is gone, or -errno. */
+/* Sends a signal to that very process and to no other that took its pid. 0, -ESRCH when it is gone,
+ * or -errno. */
 int ce_process_signal(const struct ce_process_id *id, int signal);
 /* The state letter of /proc/PID/stat ('R', 'S', 'T', 'Z', ...), or 0 when it is gone. */
 char ce_process_state(const struct ce_process_id *id);

@@ -14,7 +14,8 @@ json_t *ce_json_number(double value)
 
 char *ce_json_text(const json_t *json)
 {
-    ce_autofree char *text = json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(15) | JSON_ENCODE_ANY);
+    ce_autofree char *text =
+        json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(15) | JSON_ENCODE_ANY);
     if (!text)
         return NULL;
     size_t n = strlen(text);

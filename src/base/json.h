@@ -10,10 +10,12 @@
 /* A number, or null when it is not finite: JSON has no other way to say "not measured". */
 json_t *ce_json_number(double value);
 
-/* The text of a document, keys in the order in which they were set, ending in a newline. Free with free(). NULL: no memory. */
+/* The text of a document, keys in the order in which they were set, ending in a newline. Free with
+ * free(). NULL: no memory. */
 char *ce_json_text(const json_t *json);
 
-/* Parses one JSON document; `name` is what the message calls it. Returns NULL and fills `err` when it is not JSON. */
+/* Parses one JSON document; `name` is what the message calls it. Returns NULL and fills `err` when
+ * it is not JSON. */
 json_t *ce_json_parse(const char *text, size_t size, const char *name, struct ce_error *err);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Only additions, multiplications, divisions and square roots are used, which IEEE 754 defines to the last bit;
- * the build turns off contraction into fused operations. So every machine draws the same bits. */
+/* Only additions, multiplications, divisions and square roots are used, which IEEE 754 defines to
+ * the last bit; the build turns off contraction into fused operations. So every machine draws the
+ * same bits. */
 #include "base/random.h"
 
 #include <math.h>

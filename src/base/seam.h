@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Seams: places where the test build can crash a run, starve it, or keep a fault from taking effect.
+/* Seams: places where the test build can crash a run, starve it, or keep a fault from taking
+ * effect.
  *
  * In a release build all functions are empty and the compiler removes every call. In the test build
  * (-Dseams=true) they obey environment variables:
- *   CHAOSEATER_SEAM_CRASH=N[:all]   raise SIGKILL in this process on reaching the N-th step (":all": the guard too)
- *   CHAOSEATER_SEAM_COUNT=FILE      write the number of steps reached to FILE as they happen, and crash at none
- *   CHAOSEATER_SEAM_NO_EFFECT=1     mechanisms pretend to act: what verification must find out */
+ *   CHAOSEATER_SEAM_CRASH=N[:all]   raise SIGKILL in this process on reaching the N-th step
+ * (":all": the guard too) CHAOSEATER_SEAM_COUNT=FILE      write the number of steps reached to FILE
+ * as they happen, and crash at none CHAOSEATER_SEAM_NO_EFFECT=1     mechanisms pretend to act: what
+ * verification must find out */
 #ifndef CE_BASE_SEAM_H
 #define CE_BASE_SEAM_H
 
@@ -13,8 +15,8 @@
 #include <sys/types.h>
 
 #ifdef CE_SEAMS
-/* One journal write or one change to the world has just been made, or is about to be. Controller process only:
- * children call ce_seam_leave() first. */
+/* One journal write or one change to the world has just been made, or is about to be. Controller
+ * process only: children call ce_seam_leave() first. */
 void ce_seam_step(const char *what);
 /* True when the mechanism should not act although it reports that it did. */
 bool ce_seam_no_effect(void);

@@ -39,8 +39,9 @@ static const char *skip_number(const char *p)
     return p;
 }
 
-/* strtod follows the locale's decimal point, but we never call setlocale(), so it is the C locale's. A host
- * program that does is its own master; it would already break on every other number it reads. */
+/* strtod follows the locale's decimal point, but we never call setlocale(), so it is the C
+ * locale's. A host program that does is its own master; it would already break on every other
+ * number it reads. */
 static int leading_number(const char *text, double *ret_value, const char **ret_end)
 {
     const char *end = skip_number(text);
@@ -124,7 +125,8 @@ void ce_text_show(const char *text, char ret_shown[CE_TEXT_SHOWN_SIZE])
     memcpy(ret_shown + n, more ? "..." : "", more ? 4 : 1);
 }
 
-/* Edit distance with neighbouring swaps counted once (optimal string alignment), for names up to 63 bytes. */
+/* Edit distance with neighbouring swaps counted once (optimal string alignment), for names up to 63
+ * bytes. */
 static size_t distance(const char *a, const char *b)
 {
     enum { LIMIT = 64 };
@@ -143,7 +145,8 @@ static size_t distance(const char *a, const char *b)
                 best = last[j] + 1;
             if (now[j - 1] + 1 < best)
                 best = now[j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && before[j - 2] + 1 < best)
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                before[j - 2] + 1 < best)
                 best = before[j - 2] + 1;
             now[j] = best;
         }

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* The life of a run, top to bottom as it happens:
  *
- *   preflight, baseline, injecting, verifying, observing, rolling back, verifying the undo, recovering, ended
+ *   preflight, baseline, injecting, verifying, observing, rolling back, verifying the undo,
+ * recovering, ended
  *
- * run_through() walks these stages. The first one that cannot go on says why in the record and returns false; whatever was
- * begun by then is taken back by the stages below it: once inject was called, the run always goes through rolling_back,
- * and end() undoes what the journal still calls live. A crash skips all of this: then the guard does it.
+ * run_through() walks these stages. The first one that cannot go on says why in the record and
+ * returns false; whatever was begun by then is taken back by the stages below it: once inject was
+ * called, the run always goes through rolling_back, and end() undoes what the journal still calls
+ * live. A crash skips all of this: then the guard does it.
  *
- * While a stage waits, it takes outcomes from the workload, and looks for a signal and for a guard whose time was up. */
+ * While a stage waits, it takes outcomes from the workload, and looks for a signal and for a guard
+ * whose time was up. */
 #include "controller/controller.h"
 
 #include <math.h>
@@ -22,8 +25,8 @@
 #include "journal/guard.h"
 #include "journal/undo_files.h"
 
-/* Between the last operation under the fault and rollback: what is in flight may still end, but a fault that hangs
- * requests is not kept waiting for. */
+/* Between the last operation under the fault and rollback: what is in flight may still end, but a
+ * fault that hangs requests is not kept waiting for. */
 #define DRAIN (250 * CE_MILLISECOND)
 /* The guard undoes a run that takes this much longer than planned. */
 #define GUARD_MARGIN (60 * CE_SECOND)
@@ -42,16 +45,18 @@ struct run {
     struct ce_target target;
     struct ce_injection injection;
     char *run_folder;
-    int64_t started;   /* monotonic */
+    int64_t started; /* monotonic */
     int64_t rollback_at;
     double recovery_time;
-    bool undone;       /* the undo was verified */
+    bool undone; /* the undo was verified */
 };
 
-/* ---- endings ------------------------------------------------------------------------------------- */
+/* ---- endings
+ * ------------------------------------------------------------------------------------- */
 
 /* Says how the run ended. The first word stands, but a dirty end outranks all. */
-static void end_as(struct run *run, enum ce_status status, enum ce_verdict verdict, const char *reason)
+static void end_as(struct run *run, enum ce_status status, enum ce_verdict verdict,
+                   const char *reason)
 {
     struct ce_record *record = run->record;
     if (record->reason && status != CE_STATUS_DIRTY)
@@ -67,7 +72,8 @@ static void end_dirty(struct run *run, const char *what, const struct ce_error *
 {
     char reason[sizeof err->message + 64];
     snprintf(reason, sizeof reason, "%s could not be put back: %s", what, err->message);
-    end_as(run, CE_STATUS_DIRTY, run->record->reason ? run->record->verdict : CE_VERDICT_INCONCLUSIVE, reason);
+    end_as(run, CE_STATUS_DIRTY,
+           run->record->reason ? run->record->verdict : CE_VERDICT_INCONCLUSIVE, reason);
 }
 
 static void set_text(char **field, const char *text)
@@ -91,7 +97,8 @@ static void publish(struct run *run, enum ce_state state, double fraction)
     }
 }
 
-/* ---- waiting ------------------------------------------------------------------------------------- */
+/* ---- waiting
+ * ------------------------------------------------------------------------------------- */
 
 /* Whether the run must go to its rollback at once. */
 static bool interrupted(struct run *run)
@@ -102,7 +109,8 @@ static bool interrupted(struct run *run)
         end_as(run, CE_STATUS_INTERRUPTED, CE_VERDICT_INCONCLUSIVE,
                signal == SIGINT ? "interrupted by SIGINT" : "interrupted by SIGTERM");
     } else if (run->guard && ce_guard_fired(run->guard)) {
-        end_as(run, CE_STATUS_FAILED, CE_VERDICT_INCONCLUSIVE, "the run took too long: the guard has undone it");
+        end_as(run, CE_STATUS_FAILED, CE_VERDICT_INCONCLUSIVE,
+               "the run took too long: the guard has undone it");
     }
     return run->record->reason && (signal || run->record->status == CE_STATUS_FAILED);
 }
@@ -117,7 +125,8 @@ static void take_outcomes(struct run *run, int64_t until)
     }
 }
 
-/* Runs a phase of `count` operations and then lets them end for at most `drain`. False: interrupted. */
+/* Runs a phase of `count` operations and then lets them end for at most `drain`. False:
+ * interrupted. */
 static bool run_phase(struct run *run, enum ce_state state, uint64_t count, int64_t drain)
 {
     int64_t planned = (int64_t)((double)count / run->options->pipeline->rate * (double)CE_SECOND);
@@ -139,7 +148,8 @@ static bool run_phase(struct run *run, enum ce_state state, uint64_t count, int6
     return true;
 }
 
-/* ---- preflight and baseline ---------------------------------------------------------------------- */
+/* ---- preflight and baseline
+ * ---------------------------------------------------------------------- */
 
 static void make_run_id(char id[64])
 {
@@ -148,7 +158,8 @@ static void make_run_id(char id[64])
     ce_timestamp(ce_wall_now(), text);
     (void)!getrandom(&random, sizeof random, 0);
     /* 2026-11-22T10:00:00.123Z becomes 20261122T100000 */
-    snprintf(id, 64, "%.4s%.2s%.5s%.2s%.2s-%08x", text, text + 5, text + 8, text + 14, text + 17, random);
+    snprintf(id, 64, "%.4s%.2s%.5s%.2s%.2s-%08x", text, text + 5, text + 8, text + 14, text + 17,
+             random);
 }
 
 static void fill_target(struct run *run)
@@ -172,7 +183,8 @@ static void fill_target(struct run *run)
 static int64_t longest_run(const struct run *run)
 {
     const struct ce_experiment *x = run->experiment;
-    return x->baseline + x->duration + x->recovery_timeout + 3 * run->options->pipeline->timeout + GUARD_MARGIN;
+    return x->baseline + x->duration + x->recovery_timeout + 3 * run->options->pipeline->timeout +
+           GUARD_MARGIN;
 }
 
 /* How many operations are due in that time; a phase has at least one. */
@@ -192,7 +204,8 @@ static int check_needs(const struct run *run, struct ce_error *err)
                       (target->model_route ? CE_NEEDS_MODEL_ROUTE : 0) |
                       (target->serving_process ? CE_NEEDS_PROCESS : 0);
     if (needs & ~offers)
-        return ce_fail(err, ENOTSUP, "%s has nothing that %s could act on", target->name, fault->name);
+        return ce_fail(err, ENOTSUP, "%s has nothing that %s could act on", target->name,
+                       fault->name);
     return 0;
 }
 
@@ -212,12 +225,14 @@ static int prepare(struct run *run, struct ce_error *err)
     CE_TRY(ce_undo_note_tree(run->journal, run->run_folder, err));
     CE_TRY(ce_folder_make(run->run_folder, err));
     CE_TRY(ce_proxy_start(&run->proxy, err));
-    CE_TRY(ce_pipeline_start(options->pipeline, run->run_folder, run->journal, run->proxy, &run->pipeline, err));
+    CE_TRY(ce_pipeline_start(options->pipeline, run->run_folder, run->journal, run->proxy,
+                             &run->pipeline, err));
     set_text(&run->record->isolation, ce_pipeline_isolation(run->pipeline));
     fill_target(run);
     CE_TRY(check_needs(run, err));
 
-    /* The workload walks only the rows that the baseline covers, so that every later operation has its pair. */
+    /* The workload walks only the rows that the baseline covers, so that every later operation has
+     * its pair. */
     uint64_t rows = operations_in(run, run->experiment->baseline);
     run->operations = *ce_pipeline_operations(run->pipeline);
     if (run->operations.count > rows)
@@ -266,9 +281,11 @@ static bool baseline(struct run *run)
     return true;
 }
 
-/* ---- the fault ----------------------------------------------------------------------------------- */
+/* ---- the fault
+ * ----------------------------------------------------------------------------------- */
 
-/* True when the fault was done. False: not, and the reason is in the record; rollback follows all the same. */
+/* True when the fault was done. False: not, and the reason is in the record; rollback follows all
+ * the same. */
 static bool inject(struct run *run)
 {
     struct ce_error err = {0};
@@ -281,14 +298,16 @@ static bool inject(struct run *run)
     return r >= 0;
 }
 
-/* Looks from outside whether the fault took effect. False: it did not, so there is nothing to observe. */
+/* Looks from outside whether the fault took effect. False: it did not, so there is nothing to
+ * observe. */
 static bool verify(struct run *run)
 {
     struct ce_evidence evidence = {{0}};
     struct ce_error err = {0};
     publish(run, CE_STATE_VERIFYING, 0);
     if (run->record->control) {
-        set_text(&run->record->verification, "control run: these parameters change nothing, so there is nothing to see");
+        set_text(&run->record->verification,
+                 "control run: these parameters change nothing, so there is nothing to see");
         return true;
     }
     int seen = run->experiment->fault->verify(&run->injection, &evidence, &err);
@@ -297,7 +316,8 @@ static bool verify(struct run *run)
     if (seen > 0)
         return true;
     char reason[512];
-    snprintf(reason, sizeof reason, "the fault was not seen to take effect: %s", run->record->verification);
+    snprintf(reason, sizeof reason, "the fault was not seen to take effect: %s",
+             run->record->verification);
     end_as(run, CE_STATUS_COMPLETED, CE_VERDICT_INVALID, reason);
     return false;
 }
@@ -315,9 +335,11 @@ static json_t *counts_json(const struct ce_fault_counts *counts)
 {
     json_t *skipped = json_object();
     for (size_t i = 0; i < CE_SKIP_REASONS_MAX && counts->skipped[i].reason; i++)
-        json_object_set_new(skipped, counts->skipped[i].reason, json_integer((json_int_t)counts->skipped[i].count));
+        json_object_set_new(skipped, counts->skipped[i].reason,
+                            json_integer((json_int_t)counts->skipped[i].count));
     return json_pack("{s:I, s:I, s:I, s:o}", "eligible", (json_int_t)counts->eligible, "selected",
-                     (json_int_t)counts->selected, "changed", (json_int_t)counts->changed, "skipped", skipped);
+                     (json_int_t)counts->selected, "changed", (json_int_t)counts->changed,
+                     "skipped", skipped);
 }
 
 /* A fault that was armed and found nothing to hit measured nothing. */
@@ -337,7 +359,8 @@ static void count(struct run *run)
     }
 }
 
-/* ---- undo and recovery --------------------------------------------------------------------------- */
+/* ---- undo and recovery
+ * --------------------------------------------------------------------------- */
 
 static void roll_back(struct run *run)
 {
@@ -373,8 +396,9 @@ static void recover(struct run *run)
     ce_workload_begin(run->workload, CE_PHASE_RECOVERY, UINT64_MAX);
     while (isnan(run->recovery_time) && ce_now() < give_up && !interrupted(run)) {
         int64_t now = ce_now();
-        publish(run, CE_STATE_RECOVERING,
-                fmin(1, (double)(now - run->rollback_at) / (double)run->experiment->recovery_timeout));
+        publish(
+            run, CE_STATE_RECOVERING,
+            fmin(1, (double)(now - run->rollback_at) / (double)run->experiment->recovery_timeout));
         int64_t settled = ce_workload_oldest_due(run->workload);
         take_outcomes(run, now + 20 * CE_MILLISECOND);
         run->recovery_time = ce_measure_recovery(run->measure, settled < now ? settled : now);
@@ -392,12 +416,15 @@ static void judge(struct run *run)
     struct ce_record *record = run->record;
     if (record->phases[CE_PHASE_FAULT].operations < CE_MINIMUM_OPERATIONS) {
         char reason[128];
-        snprintf(reason, sizeof reason, "too few operations under the fault to measure anything: %llu, at least %d are needed",
-                 (unsigned long long)record->phases[CE_PHASE_FAULT].operations, CE_MINIMUM_OPERATIONS);
+        snprintf(
+            reason, sizeof reason,
+            "too few operations under the fault to measure anything: %llu, at least %d are needed",
+            (unsigned long long)record->phases[CE_PHASE_FAULT].operations, CE_MINIMUM_OPERATIONS);
         end_as(run, CE_STATUS_COMPLETED, CE_VERDICT_INCONCLUSIVE, reason);
     } else if (isnan(record->recovery_time)) {
         char reason[128];
-        snprintf(reason, sizeof reason, "the pipeline was not back within tolerance %.0f s after rollback began",
+        snprintf(reason, sizeof reason,
+                 "the pipeline was not back within tolerance %.0f s after rollback began",
                  (double)run->experiment->recovery_timeout / (double)CE_SECOND);
         end_as(run, CE_STATUS_COMPLETED, CE_VERDICT_DEVIATED, reason);
     } else {
@@ -405,7 +432,8 @@ static void judge(struct run *run)
     }
 }
 
-/* ---- the whole ----------------------------------------------------------------------------------- */
+/* ---- the whole
+ * ----------------------------------------------------------------------------------- */
 
 static void run_through(struct run *run)
 {
@@ -443,7 +471,8 @@ static void end(struct run *run)
     free(run->run_folder);
 }
 
-int ce_run_plan(const struct ce_run_options *options, struct ce_record *ret_record, struct ce_error *err)
+int ce_run_plan(const struct ce_run_options *options, struct ce_record *ret_record,
+                struct ce_error *err)
 {
     const struct ce_experiment *x = options->experiment;
     struct ce_record record = (struct ce_record){
@@ -468,10 +497,11 @@ int ce_run_plan(const struct ce_run_options *options, struct ce_record *ret_reco
         .isolation = strdup(""),
     };
     for (int i = 0; i < CE_RECORD_PHASES; i++)
-        record.phases[i] = (struct ce_phase_summary){.p50_ms = NAN, .p90_ms = NAN, .p99_ms = NAN, .max_ms = NAN};
+        record.phases[i] =
+            (struct ce_phase_summary){.p50_ms = NAN, .p90_ms = NAN, .p99_ms = NAN, .max_ms = NAN};
     make_run_id(record.id);
-    if (!record.name || !record.layer || !record.fault_type || !record.strategy || !record.parameters ||
-        !record.profile || !record.verification || !record.isolation) {
+    if (!record.name || !record.layer || !record.fault_type || !record.strategy ||
+        !record.parameters || !record.profile || !record.verification || !record.isolation) {
         ce_record_done(&record);
         return ce_fail_memory(err);
     }

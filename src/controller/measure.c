@@ -48,8 +48,8 @@ static struct ce_slot *slot_at(struct ce_slots *slots, int64_t due)
     return &slots->items[i];
 }
 
-static void add_to_slot(struct ce_measure *measure, struct ce_slots *slots, const struct ce_outcome *outcome,
-                        enum ce_row before)
+static void add_to_slot(struct ce_measure *measure, struct ce_slots *slots,
+                        const struct ce_outcome *outcome, enum ce_row before)
 {
     struct ce_slot *slot = slot_at(slots, outcome->due);
     if (!slot) {
@@ -99,8 +99,11 @@ bool ce_measure_baseline(struct ce_measure *measure, char *reason, size_t size)
     if (tally->operations == 0)
         snprintf(reason, size, "no operation ended during the baseline");
     else if ((double)tally->ok < CE_BASELINE_SUCCESS * (double)tally->operations)
-        snprintf(reason, size, "the pipeline was not healthy before anything was injected: %llu of %llu operations failed",
-                 (unsigned long long)(tally->operations - tally->ok), (unsigned long long)tally->operations);
+        snprintf(reason, size,
+                 "the pipeline was not healthy before anything was injected: %llu of %llu "
+                 "operations failed",
+                 (unsigned long long)(tally->operations - tally->ok),
+                 (unsigned long long)tally->operations);
     return reason[0] == '\0';
 }
 
@@ -157,10 +160,12 @@ double ce_measure_recovery(const struct ce_measure *measure, int64_t settled)
 
 static double milliseconds(const struct ce_histogram *histogram, double q)
 {
-    return histogram->count ? (double)ce_histogram_quantile(histogram, q) / (double)CE_MILLISECOND : NAN;
+    return histogram->count ? (double)ce_histogram_quantile(histogram, q) / (double)CE_MILLISECOND
+                            : NAN;
 }
 
-void ce_measure_record(const struct ce_measure *measure, double recovery_time, struct ce_record *record)
+void ce_measure_record(const struct ce_measure *measure, double recovery_time,
+                       struct ce_record *record)
 {
     for (int i = 0; i < CE_PHASE_COUNT_; i++) {
         const struct ce_phase_tally *tally = &measure->phases[i];
@@ -171,7 +176,8 @@ void ce_measure_record(const struct ce_measure *measure, double recovery_time, s
             .p50_ms = milliseconds(&tally->latency, 0.5),
             .p90_ms = milliseconds(&tally->latency, 0.9),
             .p99_ms = milliseconds(&tally->latency, 0.99),
-            .max_ms = tally->latency.count ? (double)tally->latency.max / (double)CE_MILLISECOND : NAN,
+            .max_ms =
+                tally->latency.count ? (double)tally->latency.max / (double)CE_MILLISECOND : NAN,
         };
     }
     uint64_t after = 0;
@@ -187,14 +193,16 @@ void ce_measure_record(const struct ce_measure *measure, double recovery_time, s
         const struct ce_slot *slot = &measure->since_injection.items[i];
         down += slot->due > 0 && 2 * slot->ok < slot->due;
     }
-    record->pipeline_downtime = after > 0 ? (double)down * (double)CE_SLOT / (double)CE_SECOND : NAN;
+    record->pipeline_downtime =
+        after > 0 ? (double)down * (double)CE_SLOT / (double)CE_SECOND : NAN;
 
     const struct ce_phase_tally *baseline = &measure->phases[CE_PHASE_BASELINE];
     record->baseline_accuracy = baseline->ok ? (double)baseline->right / (double)baseline->ok : NAN;
     record->fault_accuracy = NAN;
     record->accuracy_degradation = NAN;
     if (measure->fault_paired > 0) {
-        record->baseline_accuracy = (double)measure->fault_right_before / (double)measure->fault_paired;
+        record->baseline_accuracy =
+            (double)measure->fault_right_before / (double)measure->fault_paired;
         record->fault_accuracy = (double)measure->fault_right / (double)measure->fault_paired;
         record->accuracy_degradation = fmax(0, record->baseline_accuracy - record->fault_accuracy);
     }
@@ -211,5 +219,6 @@ void ce_score(struct ce_record *record)
     if (!isnan(record->accuracy_degradation))
         record->lost_accuracy = fmin(30, record->accuracy_degradation * 30);
     record->lost_errors = fmin(30, (double)record->error_count * 5 * 30);
-    record->score = fmax(0, 100 - record->lost_downtime - record->lost_accuracy - record->lost_errors);
+    record->score =
+        fmax(0, 100 - record->lost_downtime - record->lost_accuracy - record->lost_errors);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Every undo operation that a journal may name. One that is missing here could not be undone after a crash. */
+/* Every undo operation that a journal may name. One that is missing here could not be undone after
+ * a crash. */
 #include "controller/controller.h"
 #include "host/freezer.h"
 #include "host/process.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What a fault is. One file per fault in data/, model/ or infra/, ending with its descriptor; one line in
- * faults.list.h. CONTRIBUTING.md walks through it; tests/unit/skeleton.c is the template. */
+/* What a fault is. One file per fault in data/, model/ or infra/, ending with its descriptor; one
+ * line in faults.list.h. CONTRIBUTING.md walks through it; tests/unit/skeleton.c is the template.
+ */
 #ifndef CE_FAULTS_FAULT_H
 #define CE_FAULTS_FAULT_H
 
@@ -34,7 +35,8 @@ struct ce_evidence {
     char text[320];
 };
 
-/* One fault at work. Everything a fault keeps lives in `state` (state_size zeroed bytes); file scope holds constants. */
+/* One fault at work. Everything a fault keeps lives in `state` (state_size zeroed bytes); file
+ * scope holds constants. */
 struct ce_injection {
     const struct ce_fault *fault;
     const void *params; /* the fault's parameter struct */
@@ -45,8 +47,8 @@ struct ce_injection {
     int64_t duration; /* of the fault phase, ns */
 };
 
-/* Callbacks run on the controller's thread, in the order in which they stand here. Each may be NULL except inject, verify and
- * revert. They may block for as long as the deed takes. */
+/* Callbacks run on the controller's thread, in the order in which they stand here. Each may be NULL
+ * except inject, verify and revert. They may block for as long as the deed takes. */
 struct ce_fault {
     const char *name;
     const char *summary; /* a sentence without full stop: "Delay a share of the predictions" */
@@ -54,27 +56,34 @@ struct ce_fault {
     unsigned needs;                /* of the default parameters; `needs_of` overrides */
     const struct ce_param *params; /* ends with CE_END_PARAMS; never NULL */
     size_t params_size, state_size;
-    const char *example; /* YAML of `parameters:` for explain, one line, flow style: "{latency_ms: 200}" */
+    const char
+        *example; /* YAML of `parameters:` for explain, one line, flow style: "{latency_ms: 200}" */
 
     /* Whether this host can do it; if not, says why in one sentence. NULL: always. */
     bool (*available)(char *reason, size_t size);
     unsigned (*needs_of)(const void *params);
     /* Rules across fields; ranges are in the table. The message names both fields. NULL: none. */
     int (*check)(const void *params, struct ce_error *err);
-    /* Whether these parameters make the fault a no-op (rate 0, 0 ms): a control run, with nothing to verify. */
+    /* Whether these parameters make the fault a no-op (rate 0, 0 ms): a control run, with nothing
+     * to verify. */
     bool (*is_control)(const void *params);
 
-    /* Does the deed at full intensity. Notes the undo before every change (journal.h). On failure the controller
-     * calls revert. Returns 0, -ENODATA when there was nothing to hit (inconclusive), or -errno. */
+    /* Does the deed at full intensity. Notes the undo before every change (journal.h). On failure
+     * the controller calls revert. Returns 0, -ENODATA when there was nothing to hit
+     * (inconclusive), or -errno. */
     int (*inject)(struct ce_injection *injection, struct ce_error *err);
-    /* Observes the effect from outside the fault: 1 seen, 0 not seen, -errno when it could not look. Fills the evidence
-     * in every case but an error. */
-    int (*verify)(struct ce_injection *injection, struct ce_evidence *ret_evidence, struct ce_error *err);
-    /* Changes the magnitude while live: 0 nothing .. 1 as configured. NULL: the fault is on or off. */
+    /* Observes the effect from outside the fault: 1 seen, 0 not seen, -errno when it could not
+     * look. Fills the evidence in every case but an error. */
+    int (*verify)(struct ce_injection *injection, struct ce_evidence *ret_evidence,
+                  struct ce_error *err);
+    /* Changes the magnitude while live: 0 nothing .. 1 as configured. NULL: the fault is on or off.
+     */
     int (*adjust)(struct ce_injection *injection, double intensity, struct ce_error *err);
-    /* Puts everything back and frees what state holds. Idempotent; also called after a failed inject. */
+    /* Puts everything back and frees what state holds. Idempotent; also called after a failed
+     * inject. */
     int (*revert)(struct ce_injection *injection, struct ce_error *err);
-    /* Looks whether everything is back: 0, or -errno with what is still different. NULL: revert has checked itself. */
+    /* Looks whether everything is back: 0, or -errno with what is still different. NULL: revert has
+     * checked itself. */
     int (*verify_undo)(struct ce_injection *injection, struct ce_error *err);
     /* What was hit during the fault phase. Called before revert. */
     void (*count)(const struct ce_injection *injection, struct ce_fault_counts *ret_counts);

@@ -95,7 +95,8 @@ static const char *need_text(unsigned need)
 void ce_fault_explain(const struct ce_fault *fault, FILE *out)
 {
     char reason[256];
-    fprintf(out, "%s (%s): %s\n\nParameters:\n", fault->name, ce_fault_layer(fault), fault->summary);
+    fprintf(out, "%s (%s): %s\n\nParameters:\n", fault->name, ce_fault_layer(fault),
+            fault->summary);
     ce_params_print(fault->params, out);
     for (unsigned need = 1; need <= CE_NEEDS_PROCESS; need <<= 1)
         if (fault->needs & need)
@@ -119,9 +120,10 @@ static json_t *describe(const struct ce_fault *fault)
 {
     char reason[256];
     bool available = ce_fault_available(fault, reason, sizeof reason);
-    return json_pack("{s:s, s:s, s:s, s:b, s:o, s:o}", "name", fault->name, "layer", ce_fault_layer(fault),
-                     "summary", fault->summary, "available", available, "reason",
-                     available ? json_null() : json_string(reason), "parameters", ce_params_describe(fault->params));
+    return json_pack("{s:s, s:s, s:s, s:b, s:o, s:o}", "name", fault->name, "layer",
+                     ce_fault_layer(fault), "summary", fault->summary, "available", available,
+                     "reason", available ? json_null() : json_string(reason), "parameters",
+                     ce_params_describe(fault->params));
 }
 
 char *ce_fault_json(const struct ce_fault *fault)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a fault acts on. The controller fills this in from the pipeline under test; a fault knows no pipeline. */
+/* What a fault acts on. The controller fills this in from the pipeline under test; a fault knows no
+ * pipeline. */
 #ifndef CE_FAULTS_TARGET_H
 #define CE_FAULTS_TARGET_H
 
@@ -8,26 +9,31 @@
 
 struct ce_target {
     const char *name;       /* for messages: "embedded pipeline (naive)" */
-    const char *run_folder; /* private to this run, already noted for removal; faults keep their files here */
+    const char *run_folder; /* private to this run, already noted for removal; faults keep their
+                               files here */
 
-    const char *dataset;    /* CSV that the pipeline trains on; NULL when it has none */
-    const char *label;      /* the dataset's label column: faults leave it alone unless it is named */
+    const char *dataset; /* CSV that the pipeline trains on; NULL when it has none */
+    const char *label;   /* the dataset's label column: faults leave it alone unless it is named */
 
     struct ce_route *request_route; /* workload -> pipeline; NULL when there is none */
     struct ce_route *model_route;   /* pipeline -> model server */
 
-    void *pipeline; /* first argument of the functions below; a NULL function means that it cannot be done */
-    /* Makes the pipeline take in its dataset again: validate, train, put the new model into service. Returns when it serves. */
+    void *pipeline; /* first argument of the functions below; a NULL function means that it cannot
+                       be done */
+    /* Makes the pipeline take in its dataset again: validate, train, put the new model into
+     * service. Returns when it serves. */
     int (*reload)(void *pipeline, struct ce_error *err);
-    /* The sha256 of the dataset that the model now in service was trained on, as the pipeline itself reports it. */
+    /* The sha256 of the dataset that the model now in service was trained on, as the pipeline
+     * itself reports it. */
     int (*trained_on)(void *pipeline, char ret_hex[65], struct ce_error *err);
     /* The process that serves predictions, as it is now. -ESRCH when there is none. */
     int (*serving_process)(void *pipeline, struct ce_process_id *ret_id, struct ce_error *err);
     /* Starts the serving process again if nothing else has; returns when it serves. */
     int (*ensure_serving)(void *pipeline, struct ce_error *err);
-    /* One inference request for row `row` of the dataset as sent on that route: body (malloc'ed) and path (borrowed). */
-    int (*sample_request)(void *pipeline, uint64_t row, const char **ret_path, char **ret_body, size_t *ret_size,
-                          struct ce_error *err);
+    /* One inference request for row `row` of the dataset as sent on that route: body (malloc'ed)
+     * and path (borrowed). */
+    int (*sample_request)(void *pipeline, uint64_t row, const char **ret_path, char **ret_body,
+                          size_t *ret_size, struct ce_error *err);
 };
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a controller publishes while a run goes on. Whoever runs the suite wires the listeners; the controller knows none. */
+/* What a controller publishes while a run goes on. Whoever runs the suite wires the listeners; the
+ * controller knows none. */
 #ifndef CE_OBSERVERS_EVENTS_H
 #define CE_OBSERVERS_EVENTS_H
 

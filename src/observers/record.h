@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What one run yields: everything a report, a history or a gate may say about it. Plain data; "not measured" is NaN. */
+/* What one run yields: everything a report, a history or a gate may say about it. Plain data; "not
+ * measured" is NaN. */
 #ifndef CE_OBSERVERS_RECORD_H
 #define CE_OBSERVERS_RECORD_H
 
@@ -47,24 +48,24 @@ struct ce_record {
     char id[64];
     /* the experiment */
     char *name, *layer, *fault_type, *strategy; /* owned, as is all below that is a pointer */
-    json_t *parameters; /* resolved, defaults included */
-    double duration;    /* of the fault, seconds, as configured */
-    char *profile;      /* of the embedded pipeline; NULL for others */
+    json_t *parameters;                         /* resolved, defaults included */
+    double duration;                            /* of the fault, seconds, as configured */
+    char *profile;                              /* of the embedded pipeline; NULL for others */
     uint64_t seed;
-    int repeat;         /* 1.. when the experiment repeats, else 0 */
+    int repeat; /* 1.. when the experiment repeats, else 0 */
     /* how it ended */
     enum ce_status status;
     enum ce_verdict verdict;
-    char *reason;       /* one sentence: why it ended so; "" when it passed */
+    char *reason;            /* one sentence: why it ended so; "" when it passed */
     const char *skip_reason; /* "preflight", "baseline" or NULL */
-    int signal;         /* SIGINT or SIGTERM when interrupted */
-    bool control;       /* the parameters make the fault a no-op */
+    int signal;              /* SIGINT or SIGTERM when interrupted */
+    bool control;            /* the parameters make the fault a no-op */
     bool verified;
     char *verification; /* what was seen */
     /* measurements; NaN: not measured */
     double recovery_time, accuracy_degradation, pipeline_downtime;
     uint64_t error_count;
-    bool measured;      /* false: no operation ended between injection and the end of recovery */
+    bool measured; /* false: no operation ended between injection and the end of recovery */
     double baseline_accuracy, fault_accuracy;
     struct ce_phase_summary phases[CE_RECORD_PHASES];
     /* score */
@@ -73,7 +74,8 @@ struct ce_record {
     /* the fault's own counters */
     json_t *fault_counts; /* {"eligible", "selected", "changed", "skipped": {reason: n}} */
     /* rollback */
-    const char *rolled_back_by; /* the strategy that "auto" stood for; NULL: no rollback was needed */
+    const char
+        *rolled_back_by; /* the strategy that "auto" stood for; NULL: no rollback was needed */
     struct ce_rollback_step *steps;
     size_t step_count;
     double rollback_seconds;
@@ -84,8 +86,8 @@ struct ce_record {
 };
 
 void ce_record_done(struct ce_record *record);
-/* RUN of the documented JSON. A skipped run's "reason" is `skip_reason`, and its "detail" the sentence.
- * Returns a new reference; NULL: no memory. */
+/* RUN of the documented JSON. A skipped run's "reason" is `skip_reason`, and its "detail" the
+ * sentence. Returns a new reference; NULL: no memory. */
 json_t *ce_record_json(const struct ce_record *record);
 
 #endif

@@ -53,12 +53,14 @@ int ce_status_json(const char *state_dir, char **ret_json, struct ce_error *err)
     return 0;
 }
 
-/* ---- doctor -------------------------------------------------------------------------------------- */
+/* ---- doctor
+ * -------------------------------------------------------------------------------------- */
 
-static void add_check(json_t *checks, const char *name, bool ok, const char *detail, const char *needed_by)
+static void add_check(json_t *checks, const char *name, bool ok, const char *detail,
+                      const char *needed_by)
 {
-    json_array_append_new(checks, json_pack("{s:s, s:b, s:s, s:s}", "name", name, "ok", ok, "detail", detail,
-                                            "needed_by", needed_by));
+    json_array_append_new(checks, json_pack("{s:s, s:b, s:s, s:s}", "name", name, "ok", ok,
+                                            "detail", detail, "needed_by", needed_by));
 }
 
 /* Looks without making it: the folder itself, or the parent in which it would be made. */
@@ -72,7 +74,8 @@ static void check_state_dir(json_t *checks)
     while (access(existing, F_OK) < 0 && strchr(existing + 1, '/'))
         *strrchr(existing, '/') = '\0';
     bool ok = access(existing, W_OK) == 0;
-    snprintf(detail, sizeof detail, ok ? "%s" : "%s cannot be written; set CHAOSEATER_STATE_DIR", folder);
+    snprintf(detail, sizeof detail, ok ? "%s" : "%s cannot be written; set CHAOSEATER_STATE_DIR",
+             folder);
     add_check(checks, "state_folder", ok, detail, "every run (journal)");
 }
 
@@ -80,7 +83,8 @@ static void check_isolation(json_t *checks)
 {
     char detail[512] = "";
     bool ok = ce_pipeline_isolation_available(detail, sizeof detail);
-    add_check(checks, "namespaces", ok, detail, "embedded pipeline (works without, as plain processes)");
+    add_check(checks, "namespaces", ok, detail,
+              "embedded pipeline (works without, as plain processes)");
 }
 
 static void check_faults(json_t *checks)

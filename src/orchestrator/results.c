@@ -31,7 +31,8 @@ void ce_results_free(struct ce_results *results)
 int ce_results_add(struct ce_results *results, struct ce_record *record, struct ce_error *err)
 {
     struct ce_record *own = malloc(sizeof *own);
-    struct ce_record **records = own ? realloc(results->records, (results->count + 1) * sizeof *records) : NULL;
+    struct ce_record **records =
+        own ? realloc(results->records, (results->count + 1) * sizeof *records) : NULL;
     if (!records) {
         free(own);
         ce_record_done(record);
@@ -43,7 +44,8 @@ int ce_results_add(struct ce_results *results, struct ce_record *record, struct 
     return 0;
 }
 
-/* ---- exit code ----------------------------------------------------------------------------------- */
+/* ---- exit code
+ * ----------------------------------------------------------------------------------- */
 
 static int exit_code_of(const struct ce_record *record)
 {
@@ -76,7 +78,7 @@ static int exit_code_of(const struct ce_record *record)
 }
 
 /* The gravest ending first. */
-static const int gravity[] = {CE_EXIT_DIRTY,  CE_EXIT_SIGINT,   CE_EXIT_SIGTERM, CE_EXIT_FAILED,
+static const int gravity[] = {CE_EXIT_DIRTY,    CE_EXIT_SIGINT,  CE_EXIT_SIGTERM, CE_EXIT_FAILED,
                               CE_EXIT_BASELINE, CE_EXIT_ABORTED, CE_EXIT_DEVIATED};
 
 int ce_results_exit_code(const struct ce_results *results)
@@ -101,13 +103,15 @@ bool ce_results_clean(const struct ce_results *results)
     return results->count > 0 && !results->signal;
 }
 
-/* ---- gate ---------------------------------------------------------------------------------------- */
+/* ---- gate
+ * ---------------------------------------------------------------------------------------- */
 
 static bool passes(const struct ce_record *record, double min_score)
 {
     if (record->status != CE_STATUS_COMPLETED || record->verdict != CE_VERDICT_PASSED)
         return false;
-    return record->control || record->score >= min_score; /* a null score is NaN, which is never enough */
+    return record->control ||
+           record->score >= min_score; /* a null score is NaN, which is never enough */
 }
 
 int ce_results_gate(struct ce_results *results, double min_score, struct ce_error *err)
@@ -122,7 +126,8 @@ int ce_results_gate(struct ce_results *results, double min_score, struct ce_erro
     return 0;
 }
 
-/* ---- reports ------------------------------------------------------------------------------------- */
+/* ---- reports
+ * ------------------------------------------------------------------------------------- */
 
 int ce_results_write(const struct ce_results *results, const char *format, FILE *out, bool color,
                      struct ce_error *err)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A suite: every experiment of a document, one after the other. One that fails does not stop the rest; a signal does. */
+/* A suite: every experiment of a document, one after the other. One that fails does not stop the
+ * rest; a signal does. */
 #include "orchestrator/results.h"
 
 #include <math.h>
@@ -54,7 +55,8 @@ static bool stopped(const struct suite *suite)
 }
 
 /* Without anything being touched: what would run, and what this host could not. */
-static int describe(const struct ce_run_options *options, struct ce_record *ret_record, struct ce_error *err)
+static int describe(const struct ce_run_options *options, struct ce_record *ret_record,
+                    struct ce_error *err)
 {
     char reason[256];
     bool available = ce_fault_available(options->experiment->fault, reason, sizeof reason);
@@ -67,7 +69,8 @@ static int describe(const struct ce_run_options *options, struct ce_record *ret_
     return 0;
 }
 
-static int run_one(struct suite *suite, const struct ce_experiment *x, int profile, int repeat, struct ce_error *err)
+static int run_one(struct suite *suite, const struct ce_experiment *x, int profile, int repeat,
+                   struct ce_error *err)
 {
     struct ce_pipeline_spec pipeline = *ce_document_pipeline(suite->doc);
     pipeline.profile = profile;
@@ -77,7 +80,8 @@ static int run_one(struct suite *suite, const struct ce_experiment *x, int profi
         .experiment = x,
         .pipeline = &pipeline,
         /* Repetitions differ, and each can be had again by its own seed. */
-        .seed = (x->has_seed ? (uint64_t)x->seed : suite->results->seed) + (uint64_t)(repeat > 0 ? repeat - 1 : 0),
+        .seed = (x->has_seed ? (uint64_t)x->seed : suite->results->seed) +
+                (uint64_t)(repeat > 0 ? repeat - 1 : 0),
         .repeat = repeat,
         .signal = suite->options->signal,
         .on_event = on_event,
@@ -119,7 +123,8 @@ static int clear_leftovers(const struct suite *suite, struct ce_error *err)
     struct ce_recovery recovery = {0};
     int r = ce_journal_recover(suite->state_dir, ce_undo_ops, &recovery, err);
     if (r < 0 || recovery.failed > 0)
-        return ce_fail_context(err, -EUCLEAN, "an earlier run left something that could not be put back");
+        return ce_fail_context(err, -EUCLEAN,
+                               "an earlier run left something that could not be put back");
     return 0;
 }
 
@@ -135,7 +140,8 @@ int ce_suite_run(const struct ce_document *doc, const struct ce_suite_options *o
     CE_CLEANUP(ce_results_free_p) struct ce_results *results = ce_results_new(seed);
     if (!results)
         return ce_fail_memory(err);
-    struct suite suite = {.doc = doc, .options = options, .state_dir = state_dir, .results = results};
+    struct suite suite = {
+        .doc = doc, .options = options, .state_dir = state_dir, .results = results};
     suite.planned = count_runs(&suite);
     if (!options->dry_run) {
         CE_TRY(ce_folder_make(state_dir, err));

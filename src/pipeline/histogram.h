@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Latency histogram: log-linear buckets, relative error of a quantile at most 1 %. Fixed memory, no allocation. */
+/* Latency histogram: log-linear buckets, relative error of a quantile at most 1 %. Fixed memory, no
+ * allocation. */
 #ifndef CE_PIPELINE_HISTOGRAM_H
 #define CE_PIPELINE_HISTOGRAM_H
 

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The workload: labelled requests, open loop.
  *
- * Operation n of a phase is due at start + n/rate, whatever became of the ones before; its latency counts from when it was
- * due, so a stall cannot hide itself. Connections are persistent and as many as are needed. The thread only sends and receives;
- * what an outcome means is decided elsewhere.
+ * Operation n of a phase is due at start + n/rate, whatever became of the ones before; its latency
+ * counts from when it was due, so a stall cannot hide itself. Connections are persistent and as
+ * many as are needed. The thread only sends and receives; what an outcome means is decided
+ * elsewhere.
  *
- * Phases make runs repeatable: operations are named "f-17" (phase letter, number within the phase), a seeded fault chooses by that
- * name, and each phase starts at row 0 of the labelled rows, so the same operations are hit in every run of the same seed. */
+ * Phases make runs repeatable: operations are named "f-17" (phase letter, number within the phase),
+ * a seeded fault chooses by that name, and each phase starts at row 0 of the labelled rows, so the
+ * same operations are hit in every run of the same seed. */
 #ifndef CE_PIPELINE_WORKLOAD_H
 #define CE_PIPELINE_WORKLOAD_H
 
@@ -25,7 +27,8 @@ struct ce_operations {
     const char *path; /* "/v2/models/churn/infer" */
     struct ce_operation *items;
     size_t count;
-    /* Reads the prediction from an answer's body: 0, or -EINVAL when it is none. Called on the workload's thread. */
+    /* Reads the prediction from an answer's body: 0, or -EINVAL when it is none. Called on the
+     * workload's thread. */
     int (*read_prediction)(const char *body, size_t size, double *ret_prediction);
     /* Whether a prediction is right for a label. */
     bool (*is_right)(double prediction, double label);
@@ -38,19 +41,20 @@ enum ce_phase {
     CE_PHASE_RECOVERY,
     CE_PHASE_COUNT_,
 };
-const char *ce_phase_name(enum ce_phase phase);   /* "baseline", ... */
-char ce_phase_letter(enum ce_phase phase);        /* 'b', 'f', 'r', 'v' */
+const char *ce_phase_name(enum ce_phase phase); /* "baseline", ... */
+char ce_phase_letter(enum ce_phase phase);      /* 'b', 'f', 'r', 'v' */
 
 /* One operation, when it has ended. */
 struct ce_outcome {
     enum ce_phase phase;
-    uint64_t number;     /* within the phase */
-    int64_t due;         /* ce_now() time */
-    int64_t latency_ns;  /* from due to the last byte, or to the failure */
-    bool ok;             /* status 200 and a readable prediction, in time */
-    bool right;          /* ok and the prediction matches the label */
-    int status;          /* of the answer; 0: none */
-    int error;           /* 0, or why it failed: ETIMEDOUT, ECONNREFUSED, ECONNRESET, EPROTO, EBADMSG (no prediction) */
+    uint64_t number;    /* within the phase */
+    int64_t due;        /* ce_now() time */
+    int64_t latency_ns; /* from due to the last byte, or to the failure */
+    bool ok;            /* status 200 and a readable prediction, in time */
+    bool right;         /* ok and the prediction matches the label */
+    int status;         /* of the answer; 0: none */
+    int error; /* 0, or why it failed: ETIMEDOUT, ECONNREFUSED, ECONNRESET, EPROTO, EBADMSG (no
+                  prediction) */
     double prediction;
 };
 
@@ -64,25 +68,28 @@ struct ce_workload_config {
 struct ce_workload;
 
 /* Starts the thread, idle. */
-int ce_workload_start(const struct ce_workload_config *config, struct ce_workload **ret_workload, struct ce_error *err);
+int ce_workload_start(const struct ce_workload_config *config, struct ce_workload **ret_workload,
+                      struct ce_error *err);
 /* Gives up what is in flight and joins the thread. NULL is fine. */
 void ce_workload_stop(struct ce_workload *workload);
 
-/* Begins a phase: its first operation is due one interval (1/rate) from now. `count` operations, or UINT64_MAX until
- * the next phase begins. The running phase, if any, ends: it becomes due no more; what is in flight goes on. */
+/* Begins a phase: its first operation is due one interval (1/rate) from now. `count` operations, or
+ * UINT64_MAX until the next phase begins. The running phase, if any, ends: it becomes due no more;
+ * what is in flight goes on. */
 void ce_workload_begin(struct ce_workload *workload, enum ce_phase phase, uint64_t count);
 /* Ends the running phase: nothing is due until the next one begins. */
 void ce_workload_pause(struct ce_workload *workload);
 /* Number of operations of the current phase that were due so far. */
 uint64_t ce_workload_due(const struct ce_workload *workload);
 
-/* Takes the next outcome, in order of completion; waits until ce_now() >= `until` at most. 1, or 0 when none came. */
+/* Takes the next outcome, in order of completion; waits until ce_now() >= `until` at most. 1, or 0
+ * when none came. */
 int ce_workload_next(struct ce_workload *workload, struct ce_outcome *ret_outcome, int64_t until);
 /* Operations sent and not yet ended. */
 size_t ce_workload_in_flight(const struct ce_workload *workload);
-/* When the oldest operation that has not ended was due, or, when none is in flight, when the next one of the running phase
- * will be; INT64_MAX when there is neither. Everything that was due before that has ended, and its outcome can be taken
- * with ce_workload_next(). */
+/* When the oldest operation that has not ended was due, or, when none is in flight, when the next
+ * one of the running phase will be; INT64_MAX when there is neither. Everything that was due before
+ * that has ended, and its outcome can be taken with ce_workload_next(). */
 int64_t ce_workload_oldest_due(const struct ce_workload *workload);
 /* A descriptor that becomes readable when an outcome waits (for poll). Owned by the workload. */
 int ce_workload_fd(const struct ce_workload *workload);

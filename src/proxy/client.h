@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* One HTTP/1.1 call on a connection of its own, blocking with a deadline: what probes and health checks need. */
+/* One HTTP/1.1 call on a connection of its own, blocking with a deadline: what probes and health
+ * checks need. */
 #ifndef CE_PROXY_CLIENT_H
 #define CE_PROXY_CLIENT_H
 
@@ -25,8 +26,8 @@ struct ce_http_answer {
 };
 
 /* 0, or a negative errno: -ECONNREFUSED, -ECONNRESET, -ETIMEDOUT, -EPROTO, ... */
-int ce_http_call(const struct ce_endpoint *endpoint, const struct ce_http_call *call, struct ce_http_answer *ret_answer,
-                 struct ce_error *err);
+int ce_http_call(const struct ce_endpoint *endpoint, const struct ce_http_call *call,
+                 struct ce_http_answer *ret_answer, struct ce_error *err);
 void ce_http_answer_done(struct ce_http_answer *answer);
 
 #endif

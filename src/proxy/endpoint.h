@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Where to connect to, and in which network namespace.
  *
- * A socket belongs to the namespace in which it was made, whoever uses it. So a pipeline in a network namespace of
- * its own hands out sockets, and proxy and workload reach it without leaving theirs. */
+ * A socket belongs to the namespace in which it was made, whoever uses it. So a pipeline in a
+ * network namespace of its own hands out sockets, and proxy and workload reach it without leaving
+ * theirs. */
 #ifndef CE_PROXY_ENDPOINT_H
 #define CE_PROXY_ENDPOINT_H
 
@@ -13,7 +14,8 @@
 struct ce_endpoint {
     struct sockaddr_storage address;
     socklen_t size;
-    /* Makes a stream socket (CLOEXEC, non-blocking) for that address family; NULL: socket(2) does. Any thread. */
+    /* Makes a stream socket (CLOEXEC, non-blocking) for that address family; NULL: socket(2) does.
+     * Any thread. */
     int (*make_socket)(void *ctx, int family, struct ce_error *err);
     void *ctx;
 };
@@ -22,7 +24,8 @@ struct ce_endpoint {
 struct ce_endpoint ce_endpoint_loopback(int port);
 /* A new socket for the endpoint: descriptor, or a negative errno. */
 int ce_endpoint_socket(const struct ce_endpoint *endpoint, struct ce_error *err);
-/* Starts to connect: a non-blocking descriptor, or a negative errno. Refusal may show later. TCP_NODELAY is set. */
+/* Starts to connect: a non-blocking descriptor, or a negative errno. Refusal may show later.
+ * TCP_NODELAY is set. */
 int ce_endpoint_connect(const struct ce_endpoint *endpoint, struct ce_error *err);
 /* Listens: a non-blocking descriptor; port 0 in the address is replaced by the real one. */
 int ce_endpoint_listen(struct ce_endpoint *endpoint, struct ce_error *err);

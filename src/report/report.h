@@ -21,8 +21,10 @@ struct ce_report {
 json_t *ce_report_json(const struct ce_report *report);
 /* The same, written. */
 int ce_report_write_json(const struct ce_report *report, FILE *out, struct ce_error *err);
-/* A table (fault, layer, verified, errors, downtime, accuracy lost, recovery, score, verdict; both profiles side by side
- * where both ran), then for each run that was not plainly passed one line that says why, then the mean score. Fits 120 columns. */
-int ce_report_write_text(const struct ce_report *report, FILE *out, bool color, struct ce_error *err);
+/* A table (fault, layer, verified, errors, downtime, accuracy lost, recovery, score, verdict; both
+ * profiles side by side where both ran), then for each run that was not plainly passed one line
+ * that says why, then the mean score. Fits 120 columns. */
+int ce_report_write_text(const struct ce_report *report, FILE *out, bool color,
+                         struct ce_error *err);
 
 #endif

@@ -4,7 +4,8 @@
  *     static void durations_need_a_unit(void) { CHECK(...); }
  *     int main(void) { TEST(durations_need_a_unit); return test_done(); }
  *
- * CHECK goes on after a failure; REQUIRE leaves the test function. SKIP(reason) ends the test as skipped, visibly. */
+ * CHECK goes on after a failure; REQUIRE leaves the test function. SKIP(reason) ends the test as
+ * skipped, visibly. */
 #ifndef CE_TESTS_CHECK_H
 #define CE_TESTS_CHECK_H
 
@@ -15,45 +16,45 @@
 static int check_tests, check_failed_tests, check_failures;
 static const char *check_skip_reason;
 
-#define CHECK(condition)                                                                                     \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            check_failures++;                                                                                \
-            printf("# %s:%d: %s\n", __FILE__, __LINE__, #condition);                                         \
-        }                                                                                                    \
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            check_failures++;                                                                      \
+            printf("# %s:%d: %s\n", __FILE__, __LINE__, #condition);                               \
+        }                                                                                          \
     } while (0)
-#define REQUIRE(condition)                                                                                   \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            check_failures++;                                                                                \
-            printf("# %s:%d: %s\n", __FILE__, __LINE__, #condition);                                         \
-            return;                                                                                          \
-        }                                                                                                    \
+#define REQUIRE(condition)                                                                         \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            check_failures++;                                                                      \
+            printf("# %s:%d: %s\n", __FILE__, __LINE__, #condition);                               \
+            return;                                                                                \
+        }                                                                                          \
     } while (0)
-#define CHECK_TEXT(got, want)                                                                                \
-    do {                                                                                                     \
-        const char *got_ = (got), *want_ = (want);                                                           \
-        if (!got_ || strcmp(got_, want_) != 0) {                                                             \
-            check_failures++;                                                                                \
-            printf("# %s:%d: %s is \"%s\", not \"%s\"\n", __FILE__, __LINE__, #got, got_ ? got_ : "(null)",  \
-                   want_);                                                                                   \
-        }                                                                                                    \
+#define CHECK_TEXT(got, want)                                                                      \
+    do {                                                                                           \
+        const char *got_ = (got), *want_ = (want);                                                 \
+        if (!got_ || strcmp(got_, want_) != 0) {                                                   \
+            check_failures++;                                                                      \
+            printf("# %s:%d: %s is \"%s\", not \"%s\"\n", __FILE__, __LINE__, #got,                \
+                   got_ ? got_ : "(null)", want_);                                                 \
+        }                                                                                          \
     } while (0)
 /* The operation succeeded; else its sentence is shown. `err` is a struct ce_error. */
-#define REQUIRE_OK(expression, err)                                                                          \
-    do {                                                                                                     \
-        int r_ = (expression);                                                                               \
-        if (r_ < 0) {                                                                                        \
-            check_failures++;                                                                                \
-            printf("# %s:%d: %s = %d: %s %s\n", __FILE__, __LINE__, #expression, r_, (err).where,            \
-                   (err).message);                                                                           \
-            return;                                                                                          \
-        }                                                                                                    \
+#define REQUIRE_OK(expression, err)                                                                \
+    do {                                                                                           \
+        int r_ = (expression);                                                                     \
+        if (r_ < 0) {                                                                              \
+            check_failures++;                                                                      \
+            printf("# %s:%d: %s = %d: %s %s\n", __FILE__, __LINE__, #expression, r_, (err).where,  \
+                   (err).message);                                                                 \
+            return;                                                                                \
+        }                                                                                          \
     } while (0)
-#define SKIP(reason)                                                                                         \
-    do {                                                                                                     \
-        check_skip_reason = (reason);                                                                        \
-        return;                                                                                              \
+#define SKIP(reason)                                                                               \
+    do {                                                                                           \
+        check_skip_reason = (reason);                                                              \
+        return;                                                                                    \
     } while (0)
 #define TEST(function) check_run(#function, function)
 

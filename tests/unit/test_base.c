@@ -64,7 +64,8 @@ static void normal_deviates_match_libm(void)
     for (uint64_t n = 0; n < 10000; n++) {
         uint64_t words[2];
         ce_stream_draw(&stream, n, words);
-        double u1 = ((double)(uint32_t)words[0] + 1) * 0x1p-32, u2 = (double)(uint32_t)(words[0] >> 32) * 0x1p-32;
+        double u1 = ((double)(uint32_t)words[0] + 1) * 0x1p-32,
+               u2 = (double)(uint32_t)(words[0] >> 32) * 0x1p-32;
         double want = sqrt(-2 * log(u1)) * cos(2 * M_PI * u2);
         CHECK(fabs(ce_normal_from(words[0]) - want) < 1e-12);
     }
@@ -100,9 +101,10 @@ static void numbers_are_read_strictly(void)
         int result;
         double value;
     } cases[] = {
-        {"1", 0, 1},       {"-2.5e3", 0, -2500},   {".5", 0, 0.5},         {"5.", 0, 5},        {"", -EINVAL, 0},
-        {"nan", -EINVAL, 0}, {"inf", -EINVAL, 0},  {"1e999", -EINVAL, 0},  {"0x10", -EINVAL, 0}, {"1 ", -EINVAL, 0},
-        {"1e", -EINVAL, 0},  {"--1", -EINVAL, 0},  {"1,5", -EINVAL, 0},
+        {"1", 0, 1},          {"-2.5e3", 0, -2500}, {".5", 0, 0.5},      {"5.", 0, 5},
+        {"", -EINVAL, 0},     {"nan", -EINVAL, 0},  {"inf", -EINVAL, 0}, {"1e999", -EINVAL, 0},
+        {"0x10", -EINVAL, 0}, {"1 ", -EINVAL, 0},   {"1e", -EINVAL, 0},  {"--1", -EINVAL, 0},
+        {"1,5", -EINVAL, 0},
     };
     for (size_t i = 0; i < CE_COUNT(cases); i++) {
         double value = 0;
@@ -128,11 +130,16 @@ static void durations_have_units(void)
         int result;
         int64_t ns;
     } cases[] = {
-        {"250ms", false, 0, 250 * CE_MILLISECOND}, {"1.5s", false, 0, 1500 * CE_MILLISECOND},
-        {"2m", false, 0, 120 * CE_SECOND},         {"60", true, 0, 60 * CE_SECOND},
-        {"60", false, -EINVAL, 0},                 {"-1s", false, -ERANGE, 0},
-        {"1e300s", false, -ERANGE, 0},             {"ms", false, -EINVAL, 0},
-        {"1 s", false, -EINVAL, 0},                {"5years", true, -EINVAL, 0},
+        {"250ms", false, 0, 250 * CE_MILLISECOND},
+        {"1.5s", false, 0, 1500 * CE_MILLISECOND},
+        {"2m", false, 0, 120 * CE_SECOND},
+        {"60", true, 0, 60 * CE_SECOND},
+        {"60", false, -EINVAL, 0},
+        {"-1s", false, -ERANGE, 0},
+        {"1e300s", false, -ERANGE, 0},
+        {"ms", false, -EINVAL, 0},
+        {"1 s", false, -EINVAL, 0},
+        {"5years", true, -EINVAL, 0},
     };
     for (size_t i = 0; i < CE_COUNT(cases); i++) {
         int64_t ns = 0;
@@ -201,7 +208,8 @@ static void files_are_replaced_whole(void)
 
 static void json_keeps_order_and_turns_nan_into_null(void)
 {
-    ce_autojson json_t *json = json_pack("{s:o, s:o}", "b", ce_json_number(0.1), "a", ce_json_number(NAN));
+    ce_autojson json_t *json =
+        json_pack("{s:o, s:o}", "b", ce_json_number(0.1), "a", ce_json_number(NAN));
     ce_autofree char *text = ce_json_text(json);
     CHECK_TEXT(text, "{\n  \"b\": 0.1,\n  \"a\": null\n}\n");
     struct ce_error err = {0};

@@ -277,8 +277,7 @@ static void recover_frees_a_hanging_process(void)
     fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {
-        if (ce_journal_create(run.state, "child", ce_undo_ops, &run.injection.journal, &err) <
-                0 ||
+        if (ce_journal_create(run.state, "child", ce_undo_ops, &run.injection.journal, &err) < 0 ||
             inject(&run, &err) < 0)
             _exit(1);
         (void)kill(getpid(), SIGKILL);
@@ -398,8 +397,7 @@ static void the_memory_goes_with_a_killed_controller(void)
     fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {
-        if (ce_journal_create(run.state, "child", ce_undo_ops, &run.injection.journal, &err) <
-                0 ||
+        if (ce_journal_create(run.state, "child", ce_undo_ops, &run.injection.journal, &err) < 0 ||
             inject(&run, &err) < 0)
             _exit(1);
         /* The evidence names the process. */

@@ -14,8 +14,8 @@ static bool near(double a, double b)
 }
 
 /* Operations first..first+count-1 of a phase that began at `start`. */
-static void feed(struct ce_measure *m, enum ce_phase phase, int64_t start, uint64_t first, uint64_t count, bool ok,
-                 bool right, int64_t latency)
+static void feed(struct ce_measure *m, enum ce_phase phase, int64_t start, uint64_t first,
+                 uint64_t count, bool ok, bool right, int64_t latency)
 {
     for (uint64_t n = first; n < first + count; n++) {
         struct ce_outcome outcome = {
@@ -60,7 +60,8 @@ static void an_untouched_pipeline_loses_nothing(void)
 {
     struct ce_measure *m = healthy_baseline();
     struct ce_record record = {0};
-    /* 70 operations are no whole round of the rows: pairing has to see to it that nothing is lost. */
+    /* 70 operations are no whole round of the rows: pairing has to see to it that nothing is lost.
+     */
     feed(m, CE_PHASE_FAULT, 10 * CE_SECOND, 0, 70, true, true, CE_MILLISECOND);
     ce_measure_rolling_back(m, 12 * CE_SECOND);
     feed(m, CE_PHASE_ROLLBACK, 12 * CE_SECOND, 0, 40, true, true, CE_MILLISECOND);
@@ -200,9 +201,9 @@ static void each_term_of_the_score_has_its_cap(void)
         uint64_t errors;
         double lost[3], score;
     } cases[] = {
-        {0, 0, 0, {0, 0, 0}, 100},          {5, 0, 0, {20, 0, 0}, 80},     {10, 0, 0, {40, 0, 0}, 60},
-        {1000, 0, 0, {40, 0, 0}, 60},       {0, 0.5, 0, {0, 15, 0}, 85},   {0, 1, 0, {0, 30, 0}, 70},
-        {0, 0, 1, {0, 0, 30}, 70},          {0, 0, 9999, {0, 0, 30}, 70},  {10, 1, 1, {40, 30, 30}, 0},
+        {0, 0, 0, {0, 0, 0}, 100},    {5, 0, 0, {20, 0, 0}, 80},    {10, 0, 0, {40, 0, 0}, 60},
+        {1000, 0, 0, {40, 0, 0}, 60}, {0, 0.5, 0, {0, 15, 0}, 85},  {0, 1, 0, {0, 30, 0}, 70},
+        {0, 0, 1, {0, 0, 30}, 70},    {0, 0, 9999, {0, 0, 30}, 70}, {10, 1, 1, {40, 30, 30}, 0},
         {0, NAN, 0, {0, 0, 0}, 100},
     };
     for (size_t i = 0; i < CE_COUNT(cases); i++) {

@@ -186,7 +186,9 @@ static void long_and_hostile_values_are_shown_shortly(void)
 static void shown_text_is_cut_between_characters(void)
 {
     char shown[CE_TEXT_SHOWN_SIZE], text[201] = "x";
-    ce_text_show("a\xc2\x9b" "31mb\xc2\xa0", shown);
+    ce_text_show("a\xc2\x9b"
+                 "31mb\xc2\xa0",
+                 shown);
     CHECK_TEXT(shown, "a??31mb\xc2\xa0");
     for (size_t i = 1; i + 1 < sizeof text; i += 2)
         memcpy(text + i, "\xc3\xa9", 2);
