@@ -25,8 +25,8 @@
 /* The operations that were due in one 100 ms slot. */
 struct ce_slot {
     uint32_t due, ok, slow; /* slow: beyond twice the baseline's p99 */
-    uint32_t paired, right,
-        right_before; /* answered rows that the baseline answered too; right now, right then */
+    /* Of the answered rows that the baseline answered too: how many, right now, right then. */
+    uint32_t paired, right, right_before;
 };
 
 struct ce_slots {
@@ -35,13 +35,19 @@ struct ce_slots {
     size_t count, capacity;
 };
 
+enum ce_row {
+    CE_ROW_UNKNOWN = 0,
+    CE_ROW_WRONG,
+    CE_ROW_RIGHT,
+};
+
 struct ce_measure {
     struct ce_phase_tally {
         uint64_t operations, ok, right;
         struct ce_histogram latency;
     } phases[CE_PHASE_COUNT_];
     /* what the baseline said for each row */
-    enum ce_row { CE_ROW_UNKNOWN = 0, CE_ROW_WRONG, CE_ROW_RIGHT } * rows;
+    enum ce_row *rows;
     uint64_t row_count;
     int64_t slow_above; /* twice the baseline's p99, once the baseline is over */
     uint64_t fault_paired, fault_right, fault_right_before;
@@ -50,8 +56,7 @@ struct ce_measure {
     bool out_of_memory;
 };
 
-/* `row_count`: operations of the baseline phase; every phase walks that many rows round and round.
- */
+/* `row_count`: operations of the baseline phase; every phase walks that many rows, round and round. */
 struct ce_measure *ce_measure_new(uint64_t row_count); /* NULL: out of memory */
 void ce_measure_free(struct ce_measure *measure);      /* NULL is fine */
 
@@ -63,8 +68,7 @@ void ce_measure_injected(struct ce_measure *measure, int64_t at);
 void ce_measure_rolling_back(struct ce_measure *measure, int64_t at);
 
 /* Seconds from the start of rollback to the first of 5 consecutive slots within tolerance, looking
- * only at slots that ended before `settled` (all their outcomes are in); NaN: not (yet) recovered.
- */
+ * only at slots that ended before `settled` (all their outcomes are in); NaN: not (yet) recovered. */
 double ce_measure_recovery(const struct ce_measure *measure, int64_t settled);
 
 /* Fills the record's measurements. */
