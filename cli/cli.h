@@ -14,7 +14,7 @@
 
 #define CLI_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* ---- options -------------------------------------------------------------------------------- */
+/* ---- options ---- */
 
 /* Values of a repeatable option, in the order given. */
 struct cli_list {
@@ -79,7 +79,7 @@ struct cli_option {
         .name = NULL                                                                               \
     }
 
-/* ---- commands ------------------------------------------------------------------------------- */
+/* ---- commands ---- */
 
 struct cli_command {
     const char *name;
@@ -103,7 +103,7 @@ void cli_command_help(const struct cli_command *command, FILE *out);
 /* Which of the names was probably meant; NULL when none is near. */
 const char *cli_nearest(const char *text, const char *const *names, size_t count);
 
-/* ---- output --------------------------------------------------------------------------------- */
+/* ---- output ---- */
 
 /* Fills `err`; returns the exit code, so that commands write `return cli_fail(...)`. */
 int cli_fail(struct ce_error *err, int exit_code, int code, const char *fmt, ...)
@@ -126,7 +126,7 @@ bool cli_wants_color(FILE *stream);
 /* Whether stdout is a pipe that nobody reads any more. */
 bool cli_reader_is_gone(void);
 
-/* ---- suites: what run, gate and demo share -------------------------------------------------- */
+/* ---- suites: what run, gate and demo share ---- */
 
 /* Applies --set and --only, validates, and prints the notices unless --json. Returns an exit
  * code. */
@@ -151,7 +151,7 @@ int cli_report_write(const struct ce_results *results, const char *format, const
 /* `gate`: also holds the results against args->min_score. The whole of `run` and `gate`. */
 int cli_run_file(const struct cli_args *args, bool gate, struct ce_error *err);
 
-/* ---- progress ------------------------------------------------------------------------------- */
+/* ---- progress ---- */
 
 /* On a terminal one line for each run, redrawn in place; elsewhere one for each finished run. */
 struct cli_progress {

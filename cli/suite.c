@@ -28,7 +28,7 @@ static void catch_signals(void)
     (void)sigaction(SIGTERM, &action, NULL);
 }
 
-/* ---- the document --------------------------------------------------------------------------- */
+/* ---- the document ---- */
 
 /* What a failed ce_document_ function means for the exit code. */
 static int document_exit(int r)
@@ -91,7 +91,7 @@ int cli_suite_run(const struct ce_document *doc, const struct cli_args *args, bo
     return r == -EUCLEAN ? CE_EXIT_DIRTY : r < 0 ? CE_EXIT_FAILED : CE_EXIT_PASSED;
 }
 
-/* ---- reports -------------------------------------------------------------------------------- */
+/* ---- reports ---- */
 
 static const char *const report_formats[] = {"text", "json"};
 
@@ -181,7 +181,7 @@ int cli_results_print(const struct ce_results *results, const struct cli_args *a
     return CE_EXIT_PASSED;
 }
 
-/* ---- run and gate --------------------------------------------------------------------------- */
+/* ---- run and gate ---- */
 
 /* There is nothing to report but what this host could not do. */
 static int report_dry_run(const struct ce_document *doc, const struct ce_results *results,

@@ -29,8 +29,7 @@ extern "C" {
 
 #define CE_API __attribute__((visibility("default")))
 
-/* ---- errors ------------------------------------------------------------------------------------
- */
+/* ---- errors ---- */
 
 struct ce_error {
     int code;          /* positive errno value; 0 while nothing failed */
@@ -61,8 +60,7 @@ CE_API void ce_string_free(char *text);
 typedef void ce_log_fn(void *ctx, const char *message);
 CE_API void ce_log_to(ce_log_fn *sink, void *ctx);
 
-/* ---- faults ------------------------------------------------------------------------------------
- */
+/* ---- faults ---- */
 
 struct ce_fault;
 
@@ -86,8 +84,7 @@ CE_API void ce_fault_explain(const struct ce_fault *fault, FILE *out);
 CE_API char *ce_faults_json(void);
 CE_API char *ce_fault_json(const struct ce_fault *fault);
 
-/* ---- experiment documents ----------------------------------------------------------------------
- */
+/* ---- experiment documents ---- */
 
 struct ce_document;
 
@@ -116,8 +113,7 @@ CE_API const char *ce_document_notice(const struct ce_document *doc, size_t i);
 /* JSON Schema of the document. Free with ce_string_free(). NULL: no memory. */
 CE_API char *ce_document_schema(void);
 
-/* ---- running -----------------------------------------------------------------------------------
- */
+/* ---- running ---- */
 
 /* What a run tells while it goes on; see ce_progress_fn. */
 struct ce_progress {
@@ -167,8 +163,7 @@ CE_API bool ce_results_clean(const struct ce_results *results);
 CE_API int ce_results_write(const struct ce_results *results, const char *format, FILE *out,
                             bool color, struct ce_error *err);
 
-/* ---- the host ----------------------------------------------------------------------------------
- */
+/* ---- the host ---- */
 
 /* Where the journal lives: $CHAOSEATER_STATE_DIR, else /var/lib/chaoseater for root, else
  * $XDG_STATE_HOME/chaoseater, else ~/.local/state/chaoseater. Free with ce_string_free(). NULL: no

@@ -31,7 +31,7 @@ static const char *const step_names[] = {
     [STEP_EXEC] = "execute",
 };
 
-/* ---- in the child: only what is safe in a signal handler ------------------------------------- */
+/* ---- in the child: only what is safe in a signal handler ---- */
 
 static void __attribute__((noreturn)) give_up(int gate, enum step step)
 {
@@ -130,7 +130,7 @@ run_child(const struct ce_spawn *how, int gate, uid_t uid, gid_t gid)
     give_up(gate, STEP_EXEC);
 }
 
-/* ---- in the maker ---------------------------------------------------------------------------- */
+/* ---- in the maker ---- */
 
 /* Reads the child's next report. 0 and *ret_report; 1 when the gate has ended; or -errno. */
 static int read_report(int gate, struct report *ret_report)

@@ -21,7 +21,7 @@ static size_t experiments_of(const struct ce_document *doc, struct ce_node *cons
     return list->count;
 }
 
-/* ---- values ---------------------------------------------------------------------------------- */
+/* ---- values ---- */
 
 static void put_origin(struct ce_node *node, const char *origin)
 {
@@ -79,7 +79,7 @@ static int section_of(struct ce_node *map, const char *section, const char *orig
     return 0;
 }
 
-/* ---- --set ----------------------------------------------------------------------------------- */
+/* ---- --set ---- */
 
 struct assignment {
     struct ce_document *doc;
@@ -212,7 +212,7 @@ int ce_document_set(struct ce_document *doc, const char *assignment, struct ce_e
     return assign(&a, key, err);
 }
 
-/* ---- --only ---------------------------------------------------------------------------------- */
+/* ---- --only ---- */
 
 static const char *name_of(const struct ce_node *experiment)
 {

@@ -15,7 +15,7 @@
 #include "base/file.h"
 #include "experiment/document_internal.h"
 
-/* ---- the keys -------------------------------------------------------------------------------- */
+/* ---- the keys ---- */
 
 #define HOURS (3600 * (double)CE_SECOND)
 
@@ -102,7 +102,7 @@ const struct ce_fault *ce_experiment_fault(const struct ce_node *experiment)
     return name && name->kind == CE_NODE_SCALAR ? ce_fault_find(name->text) : NULL;
 }
 
-/* ---- loading --------------------------------------------------------------------------------- */
+/* ---- loading ---- */
 
 static void experiment_done(struct ce_experiment *experiment)
 {
@@ -168,7 +168,7 @@ int ce_document_demo(struct ce_document **ret_doc, struct ce_error *err)
     return ce_document_parse(ce_demo_document, strlen(ce_demo_document), "demo", ret_doc, err);
 }
 
-/* ---- one mapping against its table ----------------------------------------------------------- */
+/* ---- one mapping against its table ---- */
 
 enum { KEYS_MAX = 64 };
 
@@ -298,7 +298,7 @@ static bool is_given(const struct ce_node *map, const char *key)
     return node && !ce_node_is_null(node);
 }
 
-/* ---- one experiment -------------------------------------------------------------------------- */
+/* ---- one experiment ---- */
 
 static bool has_control(const char *text)
 {
@@ -396,7 +396,7 @@ static int read_experiment(struct ce_document *doc, const struct ce_node *list, 
     return 0;
 }
 
-/* ---- the whole document ---------------------------------------------------------------------- */
+/* ---- the whole document ---- */
 
 static int read_experiments(struct ce_document *doc, struct ce_error *err)
 {

@@ -39,7 +39,7 @@ static struct ce_place place_of(const struct loader *loader, const yaml_mark_t *
     return (struct ce_place){loader->origin, (int)mark->line + 1, (int)mark->column + 1};
 }
 
-/* ---- is it text? ----------------------------------------------------------------------------- */
+/* ---- is it text? ---- */
 
 /* The length of the UTF-8 sequence at `p`, 0 when it is malformed or no character of a text. */
 static size_t character(const unsigned char *p, size_t size)
@@ -82,7 +82,7 @@ static int check_text(const char *text, size_t size, const char *origin, struct 
     return 0;
 }
 
-/* ---- events ---------------------------------------------------------------------------------- */
+/* ---- events ---- */
 
 static int fail_parser(struct loader *loader)
 {
@@ -132,7 +132,7 @@ static int check_depth(struct loader *loader, size_t depth, const struct ce_plac
                          CE_NODE_DEPTH_MAX);
 }
 
-/* ---- anchors --------------------------------------------------------------------------------- */
+/* ---- anchors ---- */
 
 /* Returns the anchor's index, SIZE_MAX when the node has none; negative only for errors. */
 static int open_anchor(struct loader *loader, const yaml_char_t *name, const struct ce_place *place,
@@ -190,7 +190,7 @@ static int load_alias(struct loader *loader, const yaml_event_t *event, size_t l
     return *ret_node ? 0 : ce_fail_memory(loader->err);
 }
 
-/* ---- nodes ----------------------------------------------------------------------------------- */
+/* ---- nodes ---- */
 
 static int load_node(struct loader *loader, const yaml_event_t *event, size_t level,
                      struct ce_node **ret_node);

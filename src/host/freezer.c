@@ -59,7 +59,7 @@ static int join(const char *folder, pid_t pid)
     return ce_cgroup_write(folder, "cgroup.procs", text);
 }
 
-/* ---- freezing -------------------------------------------------------------------------------- */
+/* ---- freezing ---- */
 
 static int freeze_in(enum ce_freezer_kind kind, const char *folder, const struct ce_process_id *id,
                      struct ce_error *err)
@@ -119,7 +119,7 @@ int ce_freezer_freeze(struct ce_journal *journal, enum ce_freezer_kind kind,
     return ce_seam_no_effect() ? 0 : freeze_in(kind, folder, id, err);
 }
 
-/* ---- thawing --------------------------------------------------------------------------------- */
+/* ---- thawing ---- */
 
 /* Moves every process of the group to `home`. A process that ends meanwhile is fine. */
 static void empty_group(const char *folder, const char *home)
@@ -170,7 +170,7 @@ static int thaw_process(const json_t *args, struct ce_error *err)
 
 const struct ce_undo_op ce_undo_thaw_process = {.name = "thaw-process", .undo = thaw_process};
 
-/* ---- what the host offers -------------------------------------------------------------------- */
+/* ---- what the host offers ---- */
 
 bool ce_freezer_available(enum ce_freezer_kind kind, char *detail, size_t size)
 {

@@ -32,7 +32,7 @@ struct answer {
     bool final; /* false: still growing */
 };
 
-/* ---- in the hog's process -------------------------------------------------------------------- */
+/* ---- in the hog's process ---- */
 
 /* At the start of each piece of memory, so that nothing else needs to be kept. */
 struct chunk {
@@ -140,7 +140,7 @@ static int hog_main(void *ctx)
     }
 }
 
-/* ---- in the controller ----------------------------------------------------------------------- */
+/* ---- in the controller ---- */
 
 struct ce_hog {
     struct ce_journal *journal;

@@ -48,7 +48,7 @@ int ce_process_from_args(const json_t *args, struct ce_process_id *ret_id, struc
     return 0;
 }
 
-/* ---- ending ---------------------------------------------------------------------------------- */
+/* ---- ending ---- */
 
 static int end_process(const json_t *args, struct ce_error *err)
 {
@@ -86,7 +86,7 @@ int ce_process_kill(const struct ce_process_id *id, struct ce_error *err)
                : ce_fail(err, ETIMEDOUT, "process %d is still there after SIGKILL", (int)id->pid);
 }
 
-/* ---- stopping -------------------------------------------------------------------------------- */
+/* ---- stopping ---- */
 
 /* Waits until the process is stopped, or no longer is. False when that takes too long. */
 static bool await_stopped(const struct ce_process_id *id, bool stopped)
@@ -144,7 +144,7 @@ int ce_process_stop(struct ce_journal *journal, const struct ce_process_id *id, 
     return 0;
 }
 
-/* ---- looking --------------------------------------------------------------------------------- */
+/* ---- looking ---- */
 
 int64_t ce_process_cpu_time(const struct ce_process_id *id)
 {

@@ -45,7 +45,7 @@ struct ce_guard {
     atomic_bool *fired; /* shared with the guard process */
 };
 
-/* ---- the guard process ----------------------------------------------------------------------- */
+/* ---- the guard process ---- */
 
 struct guard_start {
     const char *path;
@@ -165,7 +165,7 @@ static int guard_main(void *ctx)
     return watch(journal, start, timer) < 0;
 }
 
-/* ---- the controller's side ------------------------------------------------------------------- */
+/* ---- the controller's side ---- */
 
 static void guard_free(struct ce_guard *guard)
 {

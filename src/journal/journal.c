@@ -23,7 +23,7 @@ enum { END_RECORD_SIZE = 64 }; /* more than an "undone" record takes */
 
 CE_DEFINE_CLEANUP(struct ce_journal, ce_journal_free);
 
-/* ---- locks ----------------------------------------------------------------------------------- */
+/* ---- locks ---- */
 
 static struct flock lock_range(enum ce_journal_lock lock, short type)
 {
@@ -77,7 +77,7 @@ static int lock_write(struct ce_journal *journal, struct ce_journal **ret_held,
     return ce_journal_refresh(journal, err);
 }
 
-/* ---- the file -------------------------------------------------------------------------------- */
+/* ---- the file ---- */
 
 void ce_journal_free(struct ce_journal *journal)
 {
@@ -295,7 +295,7 @@ void ce_journal_close(struct ce_journal *journal)
     ce_journal_free(journal);
 }
 
-/* ---- notes ----------------------------------------------------------------------------------- */
+/* ---- notes ---- */
 
 size_t ce_undo_live(const struct ce_journal *journal)
 {

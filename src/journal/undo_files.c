@@ -58,7 +58,7 @@ static int args_text(const json_t *args, const char *key, const char **ret_text,
     return *ret_text ? 0 : ce_fail(err, EINVAL, "the note lacks '%s'", key);
 }
 
-/* ---- restore-file ---------------------------------------------------------------------------- */
+/* ---- restore-file ---- */
 
 static bool same_content(const char *path, const char *sha256)
 {
@@ -203,7 +203,7 @@ int ce_undo_note_file(struct ce_journal *journal, const char *path, char **ret_i
     return note;
 }
 
-/* ---- remove-tree ----------------------------------------------------------------------------- */
+/* ---- remove-tree ---- */
 
 static int remove_tree(const json_t *args, struct ce_error *err)
 {

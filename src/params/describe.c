@@ -76,7 +76,7 @@ json_t *ce_params_values(const struct ce_param *table, const void *obj)
     return ce_take(values);
 }
 
-/* ---- descriptions ---------------------------------------------------------------------------- */
+/* ---- descriptions ---- */
 
 /* As it would be written in a document: a number, true, or text. */
 static json_t *default_json(const struct ce_param *param)
@@ -156,7 +156,7 @@ json_t *ce_params_describe(const struct ce_param *table)
     return ce_take(list);
 }
 
-/* ---- JSON Schema ----------------------------------------------------------------------------- */
+/* ---- JSON Schema ---- */
 
 /* The part of a row's schema that its type decides. Where nothing is a fine value, null says so
  * too. */

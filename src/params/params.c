@@ -16,7 +16,7 @@ static void *field(const struct ce_param *param, void *obj)
     return (char *)obj + param->offset;
 }
 
-/* ---- what a row accepts, in words ------------------------------------------------------------ */
+/* ---- what a row accepts, in words ---- */
 
 int64_t ce_param_integer_bound(double bound)
 {
@@ -124,7 +124,7 @@ void ce_param_accepts(const struct ce_param *param, char *text, size_t size)
                  param->unit ? param->unit : "");
 }
 
-/* ---- one value ------------------------------------------------------------------------------- */
+/* ---- one value ---- */
 
 static int fail_kind(const struct ce_param *param, const char *text, struct ce_error *err)
 {
@@ -315,7 +315,7 @@ int ce_param_set_list(const struct ce_param *param, void *obj, const char *const
     return set_names(param, field(param, obj), items, count, err);
 }
 
-/* ---- a whole table --------------------------------------------------------------------------- */
+/* ---- a whole table ---- */
 
 int ce_params_init(const struct ce_param *table, void *obj, struct ce_error *err)
 {

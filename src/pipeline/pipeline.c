@@ -69,7 +69,7 @@ const char *ce_profile_kind_name(enum ce_profile_kind kind)
     return kind == CE_PROFILE_HARDENED ? "hardened" : "naive";
 }
 
-/* ---- start and stop -------------------------------------------------------------------------- */
+/* ---- start and stop ---- */
 
 static int64_t training_timeout(const struct ce_pipeline *pipeline)
 {
@@ -172,7 +172,7 @@ void ce_pipeline_stop(struct ce_pipeline *pipeline)
     free(pipeline);
 }
 
-/* ---- what it is ------------------------------------------------------------------------------ */
+/* ---- what it is ---- */
 
 const char *ce_pipeline_dataset(const struct ce_pipeline *pipeline)
 {
@@ -204,7 +204,7 @@ const struct ce_operations *ce_pipeline_operations(const struct ce_pipeline *pip
     return &pipeline->operations;
 }
 
-/* ---- what a fault's target can do ------------------------------------------------------------ */
+/* ---- what a fault's target can do ---- */
 
 int ce_pipeline_reload(void *pipeline, struct ce_error *err)
 {

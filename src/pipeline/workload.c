@@ -98,7 +98,7 @@ char ce_phase_letter(enum ce_phase phase)
     return "bfrv"[phase];
 }
 
-/* ---- the schedule ---------------------------------------------------------------------------- */
+/* ---- the schedule ---- */
 
 static int64_t due_time(const struct ce_workload *workload, uint64_t number)
 {
@@ -121,7 +121,7 @@ static void note_oldest(struct ce_workload *workload)
     atomic_store(&workload->oldest_due, first ? first->outcome.due : next_due(workload));
 }
 
-/* ---- outcomes -------------------------------------------------------------------------------- */
+/* ---- outcomes ---- */
 
 static void judge(const struct ce_workload *workload, struct ce_outcome *outcome,
                   const struct ce_bytes *payload)
@@ -170,7 +170,7 @@ static void finish(struct ce_workload *workload, struct flight *flight,
     pthread_mutex_unlock(&workload->lock);
 }
 
-/* ---- connections ----------------------------------------------------------------------------- */
+/* ---- connections ---- */
 
 static void move(struct connection_list *from, struct connection_list *to,
                  struct ce_connection *connection)
@@ -309,7 +309,7 @@ static void on_event(struct ce_workload *workload, struct ce_connection *connect
     dispatch(workload);
 }
 
-/* ---- the thread ------------------------------------------------------------------------------ */
+/* ---- the thread ---- */
 
 /* Sends every operation that is due by `until`. */
 static void send_due(struct ce_workload *workload, int64_t until)
@@ -412,7 +412,7 @@ static void *run(void *ctx)
     return NULL;
 }
 
-/* ---- callers --------------------------------------------------------------------------------- */
+/* ---- callers ---- */
 
 /* Hands the thread a command and waits until it has carried it out. */
 static void tell(struct ce_workload *workload, enum command command, struct schedule next)

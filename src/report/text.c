@@ -13,7 +13,7 @@
 
 enum { LABEL_SIZE = 256 };
 
-/* ---- one run --------------------------------------------------------------------------------- */
+/* ---- one run ---- */
 
 static bool same_text(const char *a, const char *b)
 {
@@ -93,7 +93,7 @@ static uint64_t operations_of(const struct ce_record *record)
     return operations;
 }
 
-/* ---- the table ------------------------------------------------------------------------------- */
+/* ---- the table ---- */
 
 static void set_number(struct ce_table_cell *cell, enum ce_color color, double value)
 {
@@ -186,7 +186,7 @@ static int fill_plain(const struct ce_report *report, struct ce_table *table)
     return 0;
 }
 
-/* ---- both profiles side by side -------------------------------------------------------------- */
+/* ---- both profiles side by side ---- */
 
 static const struct ce_record *find(const struct ce_report *report,
                                     const struct ce_record *experiment, const char *profile,
@@ -302,7 +302,7 @@ static int write_table(const struct ce_report *report, FILE *out, bool color)
     return 0;
 }
 
-/* ---- below the table ------------------------------------------------------------------------- */
+/* ---- below the table ---- */
 
 /* One paragraph about a run. */
 static int write_about(FILE *out, const struct ce_record *record, const char *word,

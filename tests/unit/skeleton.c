@@ -22,7 +22,7 @@
 #include "faults/fault.h"
 #include "journal/undo_files.h"
 
-/* ---- parameters: one struct, one table ------------------------------------------------------- */
+/* ---- parameters: one struct, one table ---- */
 
 struct lost_rows {
     int64_t first_row, last_row;
@@ -39,7 +39,7 @@ static const struct ce_param params[] = {
     CE_END_PARAMS,
 };
 
-/* ---- state: everything that a fault remembers ------------------------------------------------ */
+/* ---- state: everything that a fault remembers ---- */
 
 /* Zeroed before inject(). File scope holds constants only, so that two injections never meet. */
 struct state {
@@ -80,7 +80,7 @@ static int find_rows(const char *path, uint64_t first, uint64_t count, struct sp
     return r;
 }
 
-/* ---- the callbacks --------------------------------------------------------------------------- */
+/* ---- the callbacks ---- */
 /* All run on the controller's thread, one after the other. All but inject, verify and revert may be
  * NULL. */
 
@@ -232,7 +232,7 @@ static void lost_rows_count(const struct ce_injection *injection,
     };
 }
 
-/* ---- the descriptor: the file's last lines, and all that others see of it -------------------- */
+/* ---- the descriptor: the file's last lines, and all that others see of it ---- */
 
 const struct ce_fault ce_fault_lost_rows = {
     .name = "lost_rows", /* the file's name */

@@ -23,7 +23,7 @@ CE_DEFINE_CLEANUP(struct ce_document, ce_document_free);
     "    layer: data\n"                                                                            \
     "    fault_type: data_corruption\n"
 
-/* ---- starving: the n-th allocation fails, and blocks that stay are counted ------------------- */
+/* ---- starving: the n-th allocation fails, and blocks that stay are counted ---- */
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
@@ -77,7 +77,7 @@ CE_API void free(void *block)
 }
 #endif
 
-/* ---- helpers --------------------------------------------------------------------------------- */
+/* ---- helpers ---- */
 
 static int check_document(const char *text, size_t size, struct ce_document **ret_doc,
                           struct ce_error *err)
@@ -95,7 +95,7 @@ static int parse(const char *text, struct ce_document **ret_doc, struct ce_error
     return ce_document_parse(text, strlen(text), "plan.yaml", ret_doc, err);
 }
 
-/* ---- what loads ------------------------------------------------------------------------------ */
+/* ---- what loads ---- */
 
 static void the_mission_example_loads(void)
 {
@@ -225,7 +225,7 @@ static void the_demo_has_every_fault_once(void)
     }
 }
 
-/* ---- what is refused ------------------------------------------------------------------------- */
+/* ---- what is refused ---- */
 
 struct refusal {
     const char *text, *where, *says;
@@ -375,7 +375,7 @@ static void bad_parameters_are_refused(void)
     CHECK_TEXT(err.where, "plan.yaml:5:18");
 }
 
-/* ---- attacks --------------------------------------------------------------------------------- */
+/* ---- attacks ---- */
 
 static void bombs_are_refused(void)
 {
@@ -470,7 +470,7 @@ static void long_names_keep_their_line_numbers(void)
     CHECK_TEXT(err.where + strlen(err.where) - 14, "/plan.yaml:1:5");
 }
 
-/* ---- --set and --only ------------------------------------------------------------------------ */
+/* ---- --set and --only ---- */
 
 static void assignments_reach_every_experiment_that_has_the_key(void)
 {
@@ -594,7 +594,7 @@ static void a_refused_document_may_be_mended(void)
     CHECK(ce_document_experiment_count(doc) == 1);
 }
 
-/* ---- the schema ------------------------------------------------------------------------------ */
+/* ---- the schema ---- */
 
 static void the_schema_has_every_fault(void)
 {
@@ -618,7 +618,7 @@ static void the_schema_has_every_fault(void)
     }
 }
 
-/* ---- out of memory --------------------------------------------------------------------------- */
+/* ---- out of memory ---- */
 
 #ifdef STARVING
 static int load_change_and_validate(struct ce_error *err)

@@ -127,7 +127,7 @@ static double measured_accuracy(const struct world *world)
         holds_;                                                                                    \
     })
 
-/* ---- training and serving -------------------------------------------------------------------- */
+/* ---- training and serving ---- */
 
 static void check_serving(enum ce_profile_kind profile)
 {
@@ -278,7 +278,7 @@ static void several_customers_fit_into_one_request(void)
     }
 }
 
-/* ---- the gateway ----------------------------------------------------------------------------- */
+/* ---- the gateway ---- */
 
 /* What stands between gateway and server: notes the ids that pass, and does as it is told. */
 struct between {
@@ -500,7 +500,7 @@ static void a_missing_feature_counts_as_zero_or_is_imputed(void)
     CHECK(predicted(&hardened, text) == imputed);
 }
 
-/* ---- crashes and hangs ----------------------------------------------------------------------- */
+/* ---- crashes and hangs ---- */
 
 static bool serves_other_than(const struct world *world, const struct ce_process_id *old)
 {
@@ -575,7 +575,7 @@ static void a_hanging_naive_server_is_replaced_when_asked_for(void)
     CHECK(serves_other_than(&world, &id));
 }
 
-/* ---- training again -------------------------------------------------------------------------- */
+/* ---- training again ---- */
 
 /* Replaces the dataset by itself with every `period`-th row's age emptied. */
 static int damage_dataset(const struct world *world, size_t period, struct ce_error *err)
@@ -650,7 +650,7 @@ static void a_dataset_that_vanished_is_an_error_with_a_sentence(void)
     CHECK(operate(&world, 0, "b-0", NULL) == 200); /* what is in service stays */
 }
 
-/* ---- isolation, and leaving nothing behind --------------------------------------------------- */
+/* ---- isolation, and leaving nothing behind ---- */
 
 static int port_of(const struct ce_endpoint *endpoint)
 {

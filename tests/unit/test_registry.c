@@ -184,7 +184,7 @@ static void explain_and_json_name_every_parameter(void)
     }
 }
 
-/* ---- the template at work -------------------------------------------------------------------- */
+/* ---- the template at work ---- */
 
 /* A pipeline as far as the template needs one: it "trains" by taking the dataset's hash. */
 struct trainer {

@@ -163,7 +163,7 @@ static void check_keys(const json_t *json, const char *path, const char *want)
     CHECK_TEXT(keys, want);
 }
 
-/* ---- JSON ------------------------------------------------------------------------------------ */
+/* ---- JSON ---- */
 
 static void a_run_has_the_documented_keys_in_order(void)
 {
@@ -326,7 +326,7 @@ static void the_written_json_reads_back(void)
     CHECK(json_equal(written, made));
 }
 
-/* ---- text ------------------------------------------------------------------------------------ */
+/* ---- text ---- */
 
 static void check_golden(const struct ce_report *report, const char *want)
 {

@@ -316,7 +316,7 @@ static int server_times_asked(struct server *server, const char *id)
     return times;
 }
 
-/* ---- operations ------------------------------------------------------------------------------ */
+/* ---- operations ---- */
 
 /* "row=3", whose right prediction is 3; the label of row 7 is wrong. */
 
@@ -402,7 +402,7 @@ static enum act always_answer(const struct server *server, const struct request 
     return ANSWER;
 }
 
-/* ---- tests ----------------------------------------------------------------------------------- */
+/* ---- tests ---- */
 
 static void every_operation_is_answered(void)
 {

@@ -74,7 +74,7 @@ static int check(const void *p, struct ce_error *err)
     return 0;
 }
 
-/* ---- inject ---------------------------------------------------------------------------------- */
+/* ---- inject ---- */
 
 /* One way of hanging. On failure what it began is taken back, so that the next way can be tried. */
 static int hang_by(struct ce_injection *injection, enum hung_by way, struct ce_error *err)
@@ -137,7 +137,7 @@ static int inject(struct ce_injection *injection, struct ce_error *err)
     return 0;
 }
 
-/* ---- verify ---------------------------------------------------------------------------------- */
+/* ---- verify ---- */
 
 static int verify_crash(const struct ce_injection *injection, struct ce_evidence *ret_evidence)
 {
@@ -209,7 +209,7 @@ static int verify(struct ce_injection *injection, struct ce_evidence *ret_eviden
                                             : verify_hang(injection, ret_evidence);
 }
 
-/* ---- revert ---------------------------------------------------------------------------------- */
+/* ---- revert ---- */
 
 static int revert(struct ce_injection *injection, struct ce_error *err)
 {

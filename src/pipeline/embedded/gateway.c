@@ -83,7 +83,7 @@ static void refuse(struct ce_web_answer *answer, int error)
         ce_web_reply(answer, 502, ce_oip_error("the model server cannot be reached"));
 }
 
-/* ---- naive ----------------------------------------------------------------------------------- */
+/* ---- naive ---- */
 
 static void handle_naively(struct ce_upstream *upstream, const struct ce_web_request *request,
                            struct ce_web_answer *answer)
@@ -97,7 +97,7 @@ static void handle_naively(struct ce_upstream *upstream, const struct ce_web_req
         pass_through(&from, answer);
 }
 
-/* ---- hardened -------------------------------------------------------------------------------- */
+/* ---- hardened ---- */
 
 /* Tries until the server answers with something other than 5xx. 0; or why it did not, -EREMOTEIO
  * for a 5xx. */
@@ -212,7 +212,7 @@ static void handle(void *ctx, const struct ce_web_request *request, struct ce_we
         handle_other(gateway, upstream, request, answer);
 }
 
-/* ---- the process ----------------------------------------------------------------------------- */
+/* ---- the process ---- */
 
 static int reload(void *ctx, struct ce_error *err)
 {

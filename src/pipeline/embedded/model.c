@@ -78,7 +78,7 @@ double ce_model_predict(const struct ce_model *model, const struct ce_sample *sa
     return model->task == CE_TASK_CLASSIFY ? 1 / (1 + exp(-score)) : score;
 }
 
-/* ---- files ----------------------------------------------------------------------------------- */
+/* ---- files ---- */
 
 static json_t *model_json(const struct ce_model *model)
 {

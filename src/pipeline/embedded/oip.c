@@ -9,7 +9,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 
-/* ---- requests -------------------------------------------------------------------------------- */
+/* ---- requests ---- */
 
 enum { INPUTS = CE_NUMBERS + CE_CATEGORIES };
 
@@ -183,7 +183,7 @@ struct ce_oip_path ce_oip_path_parse(const char *path)
     return parsed;
 }
 
-/* ---- answers --------------------------------------------------------------------------------- */
+/* ---- answers ---- */
 
 static const char *output_name(const struct ce_model *model)
 {

@@ -53,7 +53,7 @@ static const struct level {
     {0, "plain processes", "plain"},
 };
 
-/* ---- where the program is -------------------------------------------------------------------- */
+/* ---- where the program is ---- */
 
 #define PROGRAM "chaoseater-pipeline"
 
@@ -112,7 +112,7 @@ static int program_find(char **ret_path, struct ce_error *err)
     return 0;
 }
 
-/* ---- the keeper, as isolated as can be ------------------------------------------------------- */
+/* ---- the keeper, as isolated as can be ---- */
 
 /* The keeper says "up", or why it cannot: "13 cannot mount /proc: ...". */
 static int wait_until_up(struct ce_processes *processes, struct ce_error *err)
@@ -261,7 +261,7 @@ const char *ce_processes_isolation(const struct ce_processes *processes)
     return processes->isolation;
 }
 
-/* ---- sockets --------------------------------------------------------------------------------- */
+/* ---- sockets ---- */
 
 /* The keeper answers "socket" with the descriptor, or the errno of socket(2). */
 static int fetch_socket(struct ce_processes *processes, int family, struct ce_error *err)
@@ -306,7 +306,7 @@ struct ce_endpoint ce_processes_endpoint(struct ce_processes *processes, int por
     return endpoint;
 }
 
-/* ---- commands -------------------------------------------------------------------------------- */
+/* ---- commands ---- */
 
 /* An answer: "SEQUENCE ok PORT PID" or "SEQUENCE error CODE SENTENCE". */
 static int read_answer(const struct ce_processes *processes, const struct ce_message *message,
@@ -363,7 +363,7 @@ int ce_processes_ask(struct ce_processes *processes, const char *command, int64_
     return r;
 }
 
-/* ---- doctor ---------------------------------------------------------------------------------- */
+/* ---- doctor ---- */
 
 /* Goes through the same set-up as a keeper, in a child that then ends. */
 static int probe_level(const struct level *level, const char *program, struct ce_error *err)

@@ -70,7 +70,7 @@ struct supervisor {
     int starts;
 };
 
-/* ---- the command at hand --------------------------------------------------------------------- */
+/* ---- the command at hand ---- */
 
 static void send_answer(const char *text, pid_t about)
 {
@@ -179,7 +179,7 @@ static void stage_fulfilled(struct supervisor *s, enum stage stage)
     command_continue(s);
 }
 
-/* ---- events ---------------------------------------------------------------------------------- */
+/* ---- events ---- */
 
 static void on_failure(struct supervisor *s, const char *text)
 {
@@ -332,7 +332,7 @@ static void on_command(struct supervisor *s, const char *text)
     }
 }
 
-/* ---- the loop -------------------------------------------------------------------------------- */
+/* ---- the loop ---- */
 
 /* Does what is due, and says when the next thing will be; 0: nothing. */
 static int64_t do_what_is_due(struct supervisor *s)

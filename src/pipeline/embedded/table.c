@@ -25,7 +25,7 @@ void ce_table_done(struct ce_table *table)
     *table = (struct ce_table){0};
 }
 
-/* ---- reading --------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 struct columns {
     int numbers[CE_NUMBERS], categories[CE_CATEGORIES], churn, spend;
@@ -123,7 +123,7 @@ int ce_table_read(const char *path, struct ce_table *ret_table, struct ce_error 
     return 0;
 }
 
-/* ---- cleaning -------------------------------------------------------------------------------- */
+/* ---- cleaning ---- */
 
 static int by_value(const void *a, const void *b)
 {

@@ -29,7 +29,7 @@ static bool is_held_out(size_t row)
 /* A new model may lose this much accuracy and still replace the one in service. */
 static const double accuracy_loss_limit = 0.05;
 
-/* ---- one model ------------------------------------------------------------------------------- */
+/* ---- one model ---- */
 
 /* liblinear's view of the training rows: one block of nodes, a pointer to each row. */
 struct examples {
@@ -158,7 +158,7 @@ static int train_model(const struct ce_table *table, struct ce_model *model, str
     return 0;
 }
 
-/* ---- the attempt ----------------------------------------------------------------------------- */
+/* ---- the attempt ---- */
 
 struct attempt {
     struct ce_table table;
