@@ -46,7 +46,7 @@ setup-test:
 
 bench: all
 	@tools/setup.sh bench
-	@set -e; for bench in bench/*.sh; do echo "== $$bench"; "$$bench" $(BUILD); done
+	@set -e; for bench in bench/*.sh bench/*.py; do echo "== $$bench"; "$$bench" $(BUILD); done
 
 install: all
 	@meson configure $(BUILD) -Dprefix=$(abspath $(PREFIX))
