@@ -51,8 +51,7 @@ struct run {
     bool undone; /* the undo was verified */
 };
 
-/* ---- endings
- * ------------------------------------------------------------------------------------- */
+/* ---- endings ---- */
 
 /* Says how the run ended. The first word stands, but a dirty end outranks all. */
 static void end_as(struct run *run, enum ce_status status, enum ce_verdict verdict,
@@ -97,8 +96,7 @@ static void publish(struct run *run, enum ce_state state, double fraction)
     }
 }
 
-/* ---- waiting
- * ------------------------------------------------------------------------------------- */
+/* ---- waiting ---- */
 
 /* Whether the run must go to its rollback at once. */
 static bool interrupted(struct run *run)
@@ -148,8 +146,7 @@ static bool run_phase(struct run *run, enum ce_state state, uint64_t count, int6
     return true;
 }
 
-/* ---- preflight and baseline
- * ---------------------------------------------------------------------- */
+/* ---- preflight and baseline ---- */
 
 static void make_run_id(char id[64])
 {
@@ -281,8 +278,7 @@ static bool baseline(struct run *run)
     return true;
 }
 
-/* ---- the fault
- * ----------------------------------------------------------------------------------- */
+/* ---- the fault ---- */
 
 /* True when the fault was done. False: not, and the reason is in the record; rollback follows all
  * the same. */
@@ -359,8 +355,7 @@ static void count(struct run *run)
     }
 }
 
-/* ---- undo and recovery
- * --------------------------------------------------------------------------- */
+/* ---- undo and recovery ---- */
 
 static void roll_back(struct run *run)
 {
@@ -432,8 +427,7 @@ static void judge(struct run *run)
     }
 }
 
-/* ---- the whole
- * ----------------------------------------------------------------------------------- */
+/* ---- the whole ---- */
 
 static void run_through(struct run *run)
 {

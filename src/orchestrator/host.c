@@ -53,8 +53,7 @@ int ce_status_json(const char *state_dir, char **ret_json, struct ce_error *err)
     return 0;
 }
 
-/* ---- doctor
- * -------------------------------------------------------------------------------------- */
+/* ---- doctor ---- */
 
 static void add_check(json_t *checks, const char *name, bool ok, const char *detail,
                       const char *needed_by)

@@ -44,8 +44,7 @@ int ce_results_add(struct ce_results *results, struct ce_record *record, struct 
     return 0;
 }
 
-/* ---- exit code
- * ----------------------------------------------------------------------------------- */
+/* ---- exit code ---- */
 
 static int exit_code_of(const struct ce_record *record)
 {
@@ -103,8 +102,7 @@ bool ce_results_clean(const struct ce_results *results)
     return results->count > 0 && !results->signal;
 }
 
-/* ---- gate
- * ---------------------------------------------------------------------------------------- */
+/* ---- gate ---- */
 
 static bool passes(const struct ce_record *record, double min_score)
 {
@@ -126,8 +124,7 @@ int ce_results_gate(struct ce_results *results, double min_score, struct ce_erro
     return 0;
 }
 
-/* ---- reports
- * ------------------------------------------------------------------------------------- */
+/* ---- reports ---- */
 
 int ce_results_write(const struct ce_results *results, const char *format, FILE *out, bool color,
                      struct ce_error *err)
