@@ -3,26 +3,40 @@
 
 A run reports its steps (a seam of the test build), then is repeated and killed at the first step, the second, and so
 on. In the first sweep only the controller dies and the guard undoes; in the second both die and `chaoseater recover`
-undoes. Afterwards no process and no file of the run is left. (The first steps come before the guard: a controller that dies
+undoes. Afterwards no process, no file and no control group of the run is left. (The first steps come before the guard: a controller that dies
 there leaves an empty journal, which recover removes.)
 
 The steps before the injection are the same for every fault, so they are swept once.
 """
 import concurrent.futures
+import os
 import signal
 
 import pytest
 
-from lab import LAYERS, Lab
+from lab import LAYERS, PARAMETERS, Lab
 
 WORKERS = 4
+CASES = {fault: (fault, PARAMETERS[fault]) for fault in LAYERS}
+CASES["node_failure_hang"] = ("node_failure", {"failure_type": "hang"})
+CASES["missing_data_serve"] = ("missing_data", {"missing_rate": 0.3, "stage": "serve"})
 
 
-def steps_of(fault):
+def document(lab, case):
+    fault, parameters = CASES[case]
+    return lab.document(fault, parameters=parameters)
+
+
+def control_groups():
+    return {os.path.join(folder, name) for folder, names, _ in os.walk("/sys/fs/cgroup") for name in names
+            if name.startswith("chaoseater-")}
+
+
+def steps_of(case):
     """[(number, what)] in the order in which one run reaches them."""
     with Lab() as lab:
         count = lab.folder / "steps"
-        result = lab.run("run", lab.document(fault), CHAOSEATER_SEAM_COUNT=count)
+        result = lab.run("run", document(lab, case), CHAOSEATER_SEAM_COUNT=count)
         assert result.returncode in (0, 1), result.stderr
         assert not lab.leftovers()
         return [(int(line.split(" ", 1)[0]), line.split(" ", 1)[1]) for line in count.read_text().splitlines()]
@@ -38,20 +52,20 @@ def common_steps(all_steps):
 
 @pytest.fixture(scope="session")
 def plan():
-    """{fault: [(step to crash at, whether the guard is there)]}; the common first steps under one fault only."""
+    """{case: [(step to crash at, whether the guard is there)]}; the common first steps under one case only."""
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
-        steps = dict(zip(LAYERS, pool.map(steps_of, LAYERS)))
+        steps = dict(zip(CASES, pool.map(steps_of, CASES)))
     common = common_steps(list(steps.values()))
     assert common > 0
-    first = next(iter(LAYERS))
+    first = next(iter(CASES))
     noted = next(n for n, what in steps[first] if what.startswith("journal: note"))
-    return {fault: [(n, n >= noted) for n, _ in steps[fault] if fault == first or n > common] for fault in LAYERS}
+    return {case: [(n, n >= noted) for n, _ in steps[case] if case == first or n > common] for case in CASES}
 
 
-def crash(fault, step, guarded):
+def crash(case, step, guarded):
     """Kills a run at a step, and the guard with it unless `guarded`; what was wrong afterwards, or ''."""
     with Lab() as lab:
-        process = lab.start("run", lab.document(fault), CHAOSEATER_SEAM_CRASH=f"{step}{'' if guarded else ':all'}")
+        process = lab.start("run", document(lab, case), CHAOSEATER_SEAM_CRASH=f"{step}{'' if guarded else ':all'}")
         process.communicate(timeout=120)
         if process.returncode != -signal.SIGKILL:
             return f"step {step}: the run was not killed but ended with {process.returncode}"
@@ -70,9 +84,11 @@ def crash(fault, step, guarded):
 
 
 @pytest.mark.parametrize("everyone", [False, True], ids=["controller", "controller_and_guard"])
-@pytest.mark.parametrize("fault", LAYERS)
-def test_killed_at_every_step(plan, fault, everyone):
-    assert plan[fault], "this fault has no step of its own"
+@pytest.mark.parametrize("case", CASES)
+def test_killed_at_every_step(plan, case, everyone):
+    assert plan[case], "this fault has no step of its own"
+    before = control_groups()
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
-        wrong = list(pool.map(lambda at: crash(fault, at[0], at[1] and not everyone), plan[fault]))
+        wrong = list(pool.map(lambda at: crash(case, at[0], at[1] and not everyone), plan[case]))
     assert not any(wrong), "\n".join(filter(None, wrong))
+    assert control_groups() <= before
