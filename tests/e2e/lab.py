@@ -13,26 +13,19 @@ import subprocess
 import tempfile
 import time
 
-from conftest import Chaoseater
+from conftest import BUILD, Chaoseater
 
+# Small and certain to be seen within a second. A fault that is not listed is run with its defaults.
 PARAMETERS = {
     "data_corruption": {"corruption_rate": 0.3},
     "missing_data": {"missing_rate": 0.3},
     "slow_inference": {"latency_ms": 60, "variance": 0.1},
     "prediction_corruption": {"corruption_rate": 0.5},
-    "model_unavailable": {"failure_rate": 1.0},
-    "node_failure": {"failure_type": "crash"},
     "memory_pressure": {"memory_mb": 64},
 }
-LAYERS = {
-    "data_corruption": "data",
-    "missing_data": "data",
-    "slow_inference": "model",
-    "prediction_corruption": "model",
-    "model_unavailable": "model",
-    "node_failure": "infrastructure",
-    "memory_pressure": "infrastructure",
-}
+# {fault: layer}: every fault that the program under test has.
+LAYERS = {fault["name"]: fault["layer"] for fault in
+          json.loads(subprocess.run([BUILD / "chaoseater", "faults", "--json"], capture_output=True, check=True).stdout)}
 
 
 def wait_for(condition, what, seconds=20):
@@ -67,7 +60,7 @@ class Lab(Chaoseater):
             "fault_type": fault,
             "duration": duration,
             "baseline": baseline,
-            "parameters": PARAMETERS[fault] if parameters is None else parameters,
+            "parameters": PARAMETERS.get(fault, {}) if parameters is None else parameters,
             **more,
         }
         # JSON is YAML.

@@ -17,7 +17,7 @@ import pytest
 from lab import LAYERS, PARAMETERS, Lab
 
 WORKERS = 4
-CASES = {fault: (fault, PARAMETERS[fault]) for fault in LAYERS}
+CASES = {fault: (fault, PARAMETERS.get(fault, {})) for fault in LAYERS}
 CASES["node_failure_hang"] = ("node_failure", {"failure_type": "hang"})
 CASES["missing_data_serve"] = ("missing_data", {"missing_rate": 0.3, "stage": "serve"})
 
