@@ -30,7 +30,7 @@ demo: all
 
 test: $(TEST_BUILD)/build.ninja | setup-test
 	@ninja -C $(TEST_BUILD)
-	@CHAOSEATER_BUILD=$(abspath $(TEST_BUILD)) $(PYTHON) -m pytest -p no:cacheprovider -q $(TESTS)
+	@CHAOSEATER_BUILD=$(abspath $(TEST_BUILD)) $(PYTHON) -m pytest -p no:cacheprovider -q -rs $(TESTS)
 
 $(BUILD)/build.ninja: | setup
 	@meson setup $(BUILD) --buildtype=release
