@@ -5,12 +5,10 @@
 #ifndef CE_TESTS_DATA_WORLD_H
 #define CE_TESTS_DATA_WORLD_H
 
-#include <poll.h>
-#include <pthread.h>
 #include <sys/stat.h>
 
-#include "base/clock.h"
 #include "data_files.h"
+#include "fault_world.h"
 #include "faults/data/data_fault.h"
 #include "journal/undo_files.h"
 
@@ -25,16 +23,11 @@ struct world {
     struct ce_journal *journal;
     struct ce_target target;
     struct ce_injection injection;
-    void *params;
     /* the pipeline */
     char trained_on[CE_SHA256_HEX];
     bool refuses, keeps_old;
     int reloads;
-    /* live requests */
-    struct ce_endpoint server;
-    int server_fd;
-    pthread_t server_thread;
-    struct ce_proxy *proxy;
+    struct server server; /* for live requests */
 };
 
 /* ---- the pipeline ---- */
@@ -75,7 +68,7 @@ static void world_open(struct world *world, struct folder *folder)
     FILE *out = open_memstream(&text, &size);
     write_dataset(out);
     fclose(out);
-    *world = (struct world){.folder = folder, .server_fd = -1};
+    *world = (struct world){.folder = folder};
     world->dataset = folder_write(folder, "customers.csv", text, size);
     world->original = folder_write(folder, "original.csv", text, size);
     if (chmod(world->dataset, 0640) < 0 || mkdir(folder_file(folder, "run"), 0700) < 0)
@@ -98,29 +91,11 @@ static int world_journal(struct world *world, struct ce_error *err)
                              &world->journal, err);
 }
 
-/* Prepares the fault; `assignments`: "name=value", or "name=a,b" for lists, up to NULL. */
-static int world_arm(struct world *world, const char *fault_name, const char *const *assignments,
+static int world_arm(struct world *world, const char *fault, const char *const *assignments,
                      struct ce_error *err)
 {
-    const struct ce_fault *fault = ce_fault_find(fault_name);
-    world->params = calloc(1, fault->params_size);
-    world->injection = (struct ce_injection){
-        .fault = fault,
-        .params = world->params,
-        .state = calloc(1, fault->state_size),
-        .target = &world->target,
-        .journal = world->journal,
-        .seed = 42,
-        .duration = 2 * CE_SECOND,
-    };
-    CE_TRY(ce_params_init(fault->params, world->params, err));
-    for (; *assignments; assignments++) {
-        char name[64];
-        const char *value = strchr(*assignments, '=') + 1;
-        snprintf(name, sizeof name, "%.*s", (int)(value - 1 - *assignments), *assignments);
-        CE_TRY(ce_param_set(ce_param_find(fault->params, name), world->params, value, err));
-    }
-    return 0;
+    return injection_arm(&world->injection, &world->target, world->journal, fault, assignments,
+                         err);
 }
 
 static int world_inject(struct world *world, const char *fault, const char *const *assignments,
@@ -140,32 +115,19 @@ static int world_verify(struct world *world, struct ce_evidence *evidence, struc
 
 static int world_revert(struct world *world, struct ce_error *err)
 {
-    CE_TRY(world->injection.fault->revert(&world->injection, err));
-    CE_TRY(world->injection.fault->revert(&world->injection, err)); /* idempotent */
+    CE_TRY(injection_revert(&world->injection, err));
     return world->injection.fault->verify_undo(&world->injection, err);
 }
 
 static void world_forget(struct world *world)
 {
-    if (world->injection.fault) {
-        (void)world->injection.fault->revert(&world->injection, NULL);
-        ce_params_done(world->injection.fault->params, world->params);
-    }
-    free(world->params);
-    free(world->injection.state);
-    world->params = NULL;
-    world->injection = (struct ce_injection){0};
+    injection_forget(&world->injection);
 }
 
 static void world_close(struct world *world)
 {
     world_forget(world);
-    if (world->server_fd >= 0) {
-        ce_proxy_stop(world->proxy);
-        (void)shutdown(world->server_fd, SHUT_RDWR);
-        pthread_join(world->server_thread, NULL);
-        (void)close(world->server_fd);
-    }
+    server_stop(&world->server);
     ce_journal_close(world->journal);
 }
 #define WORLD(name)                                                                                \
@@ -173,45 +135,18 @@ static void world_close(struct world *world)
     CE_CLEANUP(world_close) struct world name;                                                     \
     world_open(&name, &name##_folder)
 
+/* A world where faults may change the dataset, and the error of what is done in it. */
+#define TRAINING_WORLD(name, err)                                                                  \
+    WORLD(name);                                                                                   \
+    struct ce_error err = {0};                                                                     \
+    REQUIRE_OK(world_journal(&name, &err), err)
+
 static struct ce_fault_counts world_counts(const struct world *world)
 {
-    struct ce_fault_counts counts;
-    world->injection.fault->count(&world->injection, &counts);
-    return counts;
+    return injection_counts(&world->injection);
 }
 
 /* ---- live requests ---- */
-
-#define PATH "/v2/models/churn/infer"
-
-/* Answers every request with its own body, a connection for each. */
-static void *server_run(void *arg)
-{
-    const struct world *world = arg;
-    for (;;) {
-        struct pollfd wait = {.fd = world->server_fd, .events = POLLIN};
-        (void)poll(&wait, 1, -1);
-        ce_autofd int fd = accept4(world->server_fd, NULL, NULL, SOCK_CLOEXEC);
-        if (fd < 0 && errno == EINVAL)
-            return NULL; /* shut down */
-        if (fd < 0)
-            continue;
-        char data[8192];
-        size_t size = 0;
-        for (ssize_t n; (n = recv(fd, data + size, sizeof data - size, 0)) > 0;) {
-            static _Thread_local struct ce_http_head head;
-            size += (size_t)n;
-            if (ce_http_parse_request(data, size, &head, NULL) != 1 ||
-                size < head.size + head.length)
-                continue;
-            dprintf(fd,
-                    "HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Type: "
-                    "application/json\r\nConnection: close\r\n\r\n%.*s",
-                    (int)head.length, (int)head.length, data + head.size);
-            break;
-        }
-    }
-}
 
 static const char world_request[] =
     "{\"id\":\"x\", "
@@ -230,22 +165,20 @@ static int world_sample_request(void *pipeline, uint64_t row, const char **ret_p
     return 0;
 }
 
+/* From now on there is a server, which answers with what it is sent. */
 static int world_serve(struct world *world, struct ce_error *err)
 {
-    world->server = ce_endpoint_loopback(0);
-    world->server_fd = ce_endpoint_listen(&world->server, err);
-    CE_TRY(world->server_fd);
-    pthread_create(&world->server_thread, NULL, server_run, world);
-    CE_TRY(ce_proxy_start(&world->proxy, err));
-    struct ce_route_config config = {
-        .name = "requests",
-        .listen = ce_endpoint_loopback(0),
-        .upstream = world->server,
-        .id_header = "X-Request-Id",
-    };
+    world->server =
+        (struct server){.status = "200 OK", .fields = "Content-Type: application/json\r\n"};
     world->target.sample_request = world_sample_request;
-    return ce_proxy_add_route(world->proxy, &config, &world->target.request_route, err);
+    return server_start(&world->server, "requests", &world->target.request_route, err);
 }
+
+/* A world where faults may change requests, and the error of what is done in it. */
+#define SERVING_WORLD(name, err)                                                                   \
+    WORLD(name);                                                                                   \
+    struct ce_error err = {0};                                                                     \
+    REQUIRE_OK(world_serve(&name, &err), err)
 
 /* What arrives at the server when `body` is sent under that id. */
 static char *send_through(const struct world *world, const char *id, const char *body)

@@ -1,73 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /* What the tests of faults on predictions stand on: the real proxy between a scripted model server
- * and clients of the test's own. Included once. */
-#include <errno.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <pthread.h>
-#include <sys/socket.h>
-#include <unistd.h>
+ * and clients of the test's own. */
+#ifndef CE_TESTS_MODEL_WORLD_H
+#define CE_TESTS_MODEL_WORLD_H
 
-#include "base/cleanup.h"
-#include "base/clock.h"
-#include "check.h"
-#include "faults/traffic.h"
-#include "proxy/http1.h"
+#include "fault_world.h"
 
-#define PATH "/v2/models/churn/infer"
-
-/* ---- a model server that gives one answer to everything, a connection for each ---- */
-
-struct server {
-    struct ce_endpoint endpoint;
-    int fd;
-    pthread_t thread;
-    const char *status, *fields, *body; /* constant while it runs */
-};
-
-static bool read_request(int fd)
-{
-    char data[8192];
-    size_t size = 0;
-    for (;;) {
-        struct ce_http_head head;
-        ssize_t n = recv(fd, data + size, sizeof data - size, 0);
-        if (n <= 0)
-            return false;
-        size += (size_t)n;
-        if (ce_http_parse_request(data, size, &head, NULL) == 1 && size >= head.size + head.length)
-            return true;
-    }
-}
-
-static void *server_run(void *arg)
-{
-    const struct server *server = arg;
-    for (;;) {
-        struct pollfd wait = {.fd = server->fd, .events = POLLIN};
-        (void)poll(&wait, 1, -1);
-        ce_autofd int fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC);
-        if (fd < 0 && errno == EINVAL)
-            return NULL; /* shut down */
-        if (fd < 0 || !read_request(fd))
-            continue;
-        dprintf(fd, "HTTP/1.1 %s\r\nContent-Length: %zu\r\n%sConnection: close\r\n\r\n%s",
-                server->status, strlen(server->body), server->fields, server->body);
-    }
-}
+#define SCORE                                                                                      \
+    "{\"id\":\"a\",\"outputs\":[{\"name\":\"probability\",\"shape\":[1],\"datatype\":\"FP64\","    \
+    "\"data\":[0.8312]}],\"z\":[0.8312]}"
 
 /* ---- everything a fault needs ---- */
 
 struct world {
     struct server server;
-    struct ce_proxy *proxy;
     struct ce_target target;
     struct ce_injection injection;
-    void *params;
 };
 
-static int sample_request(void *pipeline, uint64_t row, const char **ret_path, char **ret_body,
-                          size_t *ret_size, struct ce_error *err)
+static inline int sample_request(void *pipeline, uint64_t row, const char **ret_path,
+                                 char **ret_body, size_t *ret_size, struct ce_error *err)
 {
     *ret_path = PATH;
     *ret_body = strdup("{\"inputs\":[]}");
@@ -75,89 +27,58 @@ static int sample_request(void *pipeline, uint64_t row, const char **ret_path, c
     return 0;
 }
 
-static int world_start(struct world *world, const char *status, const char *fields,
-                       const char *body, struct ce_error *err)
+static inline int world_start(struct world *world, const char *status, const char *fields,
+                              const char *body, struct ce_error *err)
 {
-    *world = (struct world){.server = {.status = status, .fields = fields, .body = body}};
-    world->server.endpoint = ce_endpoint_loopback(0);
-    world->server.fd = ce_endpoint_listen(&world->server.endpoint, err);
-    CE_TRY(world->server.fd);
-    pthread_create(&world->server.thread, NULL, server_run, &world->server);
-    CE_TRY(ce_proxy_start(&world->proxy, err));
-    struct ce_route_config config = {
-        .name = "model",
-        .listen = ce_endpoint_loopback(0),
-        .upstream = world->server.endpoint,
-        .id_header = "X-Request-Id",
-    };
+    world->server = (struct server){.status = status, .fields = fields, .body = body};
     world->target = (struct ce_target){.name = "scripted model", .sample_request = sample_request};
-    return ce_proxy_add_route(world->proxy, &config, &world->target.model_route, err);
+    return server_start(&world->server, "model", &world->target.model_route, err);
 }
 
-/* `assignments`: "name=value" up to NULL. */
-static int world_inject(struct world *world, const char *fault_name, const char *const *assignments,
-                        struct ce_error *err)
-{
-    const struct ce_fault *fault = ce_fault_find(fault_name);
-    world->params = calloc(1, fault->params_size);
-    world->injection = (struct ce_injection){
-        .fault = fault,
-        .params = world->params,
-        .state = calloc(1, fault->state_size),
-        .target = &world->target,
-        .seed = 42,
-        .duration = 2 * CE_SECOND,
-    };
-    CE_TRY(ce_params_init(fault->params, world->params, err));
-    for (; *assignments; assignments++) {
-        char name[64];
-        const char *value = strchr(*assignments, '=') + 1;
-        snprintf(name, sizeof name, "%.*s", (int)(value - 1 - *assignments), *assignments);
-        CE_TRY(ce_param_set(ce_param_find(fault->params, name), world->params, value, err));
-    }
-    return fault->inject(&world->injection, err);
-}
-#define INJECT(world, fault, err, ...)                                                             \
-    world_inject(world, fault, (const char *const[]){__VA_ARGS__, NULL}, err)
-
-static int world_open(struct world *world, const char *body, struct ce_error *err)
+static inline int world_open(struct world *world, const char *body, struct ce_error *err)
 {
     return world_start(world, "200 OK", "Content-Type: application/json\r\n", body, err);
 }
 
-/* Takes the fault out again, so that another can be put in. */
-static int world_revert(struct world *world, struct ce_error *err)
+static inline void world_forget(struct world *world)
 {
-    const struct ce_fault *fault = world->injection.fault;
-    if (!fault)
-        return 0;
-    int r = fault->revert(&world->injection, err);
-    if (r == 0)
-        r = fault->revert(&world->injection, err); /* idempotent */
-    return r;
+    injection_forget(&world->injection);
 }
 
-static void world_forget(struct world *world)
+static inline void world_close(struct world *world)
 {
-    if (world->injection.fault)
-        ce_params_done(world->injection.fault->params, world->params);
-    free(world->params);
-    free(world->injection.state);
-    world->params = NULL;
-    world->injection = (struct ce_injection){0};
-}
-
-static void world_close(struct world *world)
-{
-    (void)world_revert(world, NULL);
     world_forget(world);
-    ce_proxy_stop(world->proxy);
-    (void)shutdown(world->server.fd, SHUT_RDWR);
-    pthread_join(world->server.thread, NULL);
-    (void)close(world->server.fd);
+    server_stop(&world->server);
 }
 
-static int world_verify(struct world *world, struct ce_error *err)
+/* Opens a world whose model answers with `body`, and declares the error of what is done in it. */
+#define WORLD(name, err, body)                                                                     \
+    CE_CLEANUP(world_close) struct world name = {0};                                               \
+    struct ce_error err = {0};                                                                     \
+    REQUIRE_OK(world_open(&name, body, &err), err)
+
+/* ---- the fault ---- */
+
+static inline int world_inject(struct world *world, const char *fault,
+                               const char *const *assignments, struct ce_error *err)
+{
+    CE_TRY(injection_arm(&world->injection, &world->target, NULL, fault, assignments, err));
+    return world->injection.fault->inject(&world->injection, err);
+}
+#define INJECT(world, fault, err, ...)                                                             \
+    world_inject(world, fault, (const char *const[]){__VA_ARGS__, NULL}, err)
+
+/* The same as WORLD, with a fault in it; after its name come its parameters: "name=value", ... */
+#define WORLD_WITH(name, err, body, fault, ...)                                                    \
+    WORLD(name, err, body);                                                                        \
+    REQUIRE_OK(INJECT(&name, fault, &err, __VA_ARGS__), err)
+
+static inline int world_revert(struct world *world, struct ce_error *err)
+{
+    return injection_revert(&world->injection, err);
+}
+
+static inline int world_verify(struct world *world, struct ce_error *err)
 {
     struct ce_evidence evidence = {""};
     int r = world->injection.fault->verify(&world->injection, &evidence, err);
@@ -167,19 +88,17 @@ static int world_verify(struct world *world, struct ce_error *err)
     return r;
 }
 
-static int world_verify_undo(struct world *world, struct ce_error *err)
+static inline int world_verify_undo(struct world *world, struct ce_error *err)
 {
     return world->injection.fault->verify_undo(&world->injection, err);
 }
 
-static struct ce_fault_counts world_count(const struct world *world)
+static inline struct ce_fault_counts world_count(const struct world *world)
 {
-    struct ce_fault_counts counts;
-    world->injection.fault->count(&world->injection, &counts);
-    return counts;
+    return injection_counts(&world->injection);
 }
 
-static uint64_t skipped(const struct world *world, const char *reason)
+static inline uint64_t skipped(const struct world *world, const char *reason)
 {
     struct ce_fault_counts counts = world_count(world);
     for (size_t i = 0; i < CE_SKIP_REASONS_MAX && counts.skipped[i].reason; i++)
@@ -190,9 +109,21 @@ static uint64_t skipped(const struct world *world, const char *reason)
 
 /* ---- clients ---- */
 
+struct request_id {
+    char text[16];
+};
+
+/* The `i`-th operation of the fault phase. */
+static inline struct request_id fault_request(int i)
+{
+    struct request_id id;
+    snprintf(id.text, sizeof id.text, "f-%d", i);
+    return id;
+}
+
 /* One call through the route; id NULL: no id header. Result of ce_http_call(). */
-static int ask(const struct world *world, const char *method, const char *id,
-               struct ce_http_answer *ret)
+static inline int ask(const struct world *world, const char *method, const char *id,
+                      struct ce_http_answer *ret)
 {
     char fields[96] = "";
     *ret = (struct ce_http_answer){0};
@@ -209,7 +140,7 @@ static int ask(const struct world *world, const char *method, const char *id,
     return ce_http_call(ce_route_endpoint(world->target.model_route), &call, ret, NULL);
 }
 
-static int64_t ask_time(const struct world *world, const char *id)
+static inline int64_t ask_time(const struct world *world, const char *id)
 {
     struct ce_http_answer answer;
     int r = ask(world, "POST", id, &answer);
@@ -220,7 +151,7 @@ static int64_t ask_time(const struct world *world, const char *id)
 }
 
 /* The least of a few: what the machine's other work does not explain. */
-static int64_t least_time(const struct world *world, const char *id)
+static inline int64_t least_time(const struct world *world, const char *id)
 {
     int64_t least = INT64_MAX;
     for (int i = 0; i < 5; i++) {
@@ -232,7 +163,7 @@ static int64_t least_time(const struct world *world, const char *id)
 }
 
 /* The answer's body; "" when there was none. */
-static char *ask_body(const struct world *world, const char *id)
+static inline char *ask_body(const struct world *world, const char *id)
 {
     struct ce_http_answer answer;
     char *body = ask(world, "POST", id, &answer) == 0 ? strdup(answer.body) : strdup("");
@@ -240,7 +171,7 @@ static char *ask_body(const struct world *world, const char *id)
     return body;
 }
 
-static int ask_result(const struct world *world, const char *id)
+static inline int ask_result(const struct world *world, const char *id)
 {
     struct ce_http_answer answer;
     int r = ask(world, "POST", id, &answer);
@@ -250,7 +181,7 @@ static int ask_result(const struct world *world, const char *id)
 }
 
 /* A connection of our own with one request on its way; the descriptor blocks. */
-static int send_raw(const struct world *world)
+static inline int send_raw(const struct world *world)
 {
     static const char request[] =
         "POST " PATH " HTTP/1.1\r\nHost: x\r\nX-Request-Id: f-0\r\nContent-Length: 2\r\n\r\n{}";
@@ -264,8 +195,10 @@ static int send_raw(const struct world *world)
     return fd;
 }
 
-static bool readable_within(int fd, int milliseconds)
+static inline bool readable_within(int fd, int milliseconds)
 {
     struct pollfd wait = {.fd = fd, .events = POLLIN};
     return poll(&wait, 1, milliseconds) == 1;
 }
+
+#endif

@@ -6,11 +6,11 @@
 #include <pthread.h>
 #include <time.h>
 
-#include "check.h"
 #include "proxy_world.h"
 
 struct spy {
     struct ce_hook hook;
+    struct ce_rule *rule;               /* while it is armed */
     struct ce_action request, response; /* what to do; `body` is copied */
     pthread_mutex_t lock;
     pthread_cond_t called;
@@ -100,8 +100,8 @@ static inline void wait_for(struct spy *spy, const int *calls, int count)
     pthread_mutex_unlock(&spy->lock);
 }
 
-/* A world with one armed spy. */
-static struct ce_rule *arm(const struct world *world, struct spy *spy)
+/* NULL when the route refuses it. */
+static inline struct ce_rule *arm(const struct world *world, struct spy *spy)
 {
     struct ce_rule *rule = NULL;
     struct ce_error err = {0};
@@ -110,22 +110,17 @@ static struct ce_rule *arm(const struct world *world, struct spy *spy)
     return rule;
 }
 
-static struct ce_rule *open_with(struct world *world, struct spy *spy, unsigned what)
+/* May be called twice. */
+static inline void spy_disarm(struct spy *spy)
 {
-    spy_init(spy, what);
-    return world_open(world, 0) == 0 ? arm(world, spy) : NULL;
+    if (spy->rule)
+        ce_rule_disarm(ce_take(spy->rule));
 }
 
-/* One exchange on open connections; *server is opened when it is -1. */
-static inline void pass(const struct world *world, int client, int *server, const char *request,
-                        const char *response, const char *returned)
-{
-    CHECK(wire_send(client, request));
-    if (*server < 0)
-        *server = wire_accept(world->listener);
-    CHECK(wire_gets(*server, request));
-    CHECK(wire_send(*server, response));
-    CHECK(wire_gets(client, returned));
-}
+/* An armed spy; `what`: ON_... and CE_HOOK_... */
+#define SPY(name, world, what)                                                                     \
+    CE_CLEANUP(spy_disarm) struct spy name;                                                        \
+    spy_init(&name, what);                                                                         \
+    REQUIRE((name.rule = arm(world, &name)))
 
 #endif

@@ -25,11 +25,9 @@ static void a_changed_dataset_is_seen_and_put_back(void)
          500, 500},
     };
     for (size_t i = 0; i < CE_COUNT(cases); i++) {
-        WORLD(world);
-        struct ce_error err = {0};
+        TRAINING_WORLD(world, err);
         struct ce_evidence evidence;
         struct stat st;
-        REQUIRE_OK(world_journal(&world, &err), err);
         REQUIRE_OK(INJECT(&world, cases[i].fault, &err, cases[i].rate, cases[i].columns), err);
         CHECK(!same_files(world.dataset, world.original));
         CHECK(stat(world.dataset, &st) == 0 && (st.st_mode & 07777) == 0640);
@@ -55,10 +53,8 @@ static void what_has_no_effect_is_found_out(void)
 #else
     static const char *const faults[] = {"data_corruption", "missing_data"};
     for (size_t i = 0; i < CE_COUNT(faults); i++) {
-        WORLD(world);
-        struct ce_error err = {0};
+        TRAINING_WORLD(world, err);
         struct ce_evidence evidence;
-        REQUIRE_OK(world_journal(&world, &err), err);
         setenv("CHAOSEATER_SEAM_NO_EFFECT", "1", 1);
         int injected = INJECT(&world, faults[i], &err, "stage=train");
         unsetenv("CHAOSEATER_SEAM_NO_EFFECT");
@@ -115,10 +111,8 @@ static void check_one_character_differs(const char *before, const char *after)
 
 static void corrupted_cells_keep_their_form(void)
 {
-    WORLD(world);
-    struct ce_error err = {0};
+    TRAINING_WORLD(world, err);
     static struct cells before[ROWS], after[ROWS];
-    REQUIRE_OK(world_journal(&world, &err), err);
     REQUIRE_OK(INJECT(&world, "data_corruption", &err, "corruption_rate=1", "columns=age"), err);
     REQUIRE(read_cells(world.original, before) == ROWS && read_cells(world.dataset, after) == ROWS);
     double sum = 0, square = 0;
@@ -166,10 +160,8 @@ static void corrupted_cells_keep_their_form(void)
 
 static void the_label_is_left_alone_unless_it_is_named(void)
 {
-    WORLD(world);
-    struct ce_error err = {0};
+    TRAINING_WORLD(world, err);
     static struct cells before[ROWS], after[ROWS];
-    REQUIRE_OK(world_journal(&world, &err), err);
     REQUIRE_OK(INJECT(&world, "missing_data", &err, "missing_rate=1"), err);
     REQUIRE(read_cells(world.original, before) == ROWS && read_cells(world.dataset, after) == ROWS);
     for (size_t i = 0; i < ROWS; i++) {
@@ -187,10 +179,8 @@ static void the_label_is_left_alone_unless_it_is_named(void)
 
 static void one_column_loses_values_but_no_rows(void)
 {
-    WORLD(world);
-    struct ce_error err = {0};
+    TRAINING_WORLD(world, err);
     struct ce_evidence evidence;
-    REQUIRE_OK(world_journal(&world, &err), err);
     REQUIRE_OK(ce_file_replace(world.dataset, "a\n1\n2\n3\n", 8, &err), err);
     REQUIRE_OK(INJECT(&world, "missing_data", &err, "missing_rate=1"), err);
     CHECK(same_bytes(world.dataset, "a\n\"\"\n\"\"\n\"\"\n", 11));
@@ -213,9 +203,7 @@ static void nothing_to_hit_is_said(void)
         {"a,b\n", "missing_data", "missing_rate=1", "expected 0.0 hits in 0 cells, found none"},
     };
     for (size_t i = 0; i < CE_COUNT(cases); i++) {
-        WORLD(world);
-        struct ce_error err = {0};
-        REQUIRE_OK(world_journal(&world, &err), err);
+        TRAINING_WORLD(world, err);
         REQUIRE_OK(ce_file_replace(world.dataset, cases[i].dataset, strlen(cases[i].dataset), &err),
                    err);
         REQUIRE_OK(world_reload(&world, &err), err);
@@ -232,11 +220,9 @@ static void a_rate_of_zero_is_a_control(void)
     static const char *const assignments[][2] = {{"data_corruption", "corruption_rate=0"},
                                                  {"missing_data", "missing_rate=0"}};
     for (size_t i = 0; i < CE_COUNT(assignments); i++) {
-        WORLD(world);
-        struct ce_error err = {0};
-        REQUIRE_OK(world_journal(&world, &err), err);
+        TRAINING_WORLD(world, err);
         REQUIRE_OK(INJECT(&world, assignments[i][0], &err, assignments[i][1]), err);
-        CHECK(world.injection.fault->is_control(world.params));
+        CHECK(world.injection.fault->is_control(world.injection.params));
         CHECK(same_files(world.dataset, world.original));
         CHECK(world_counts(&world).changed == 0);
         REQUIRE_OK(world_revert(&world, &err), err);
@@ -245,10 +231,8 @@ static void a_rate_of_zero_is_a_control(void)
 
 static void a_pipeline_that_cannot_train_is_evidence(void)
 {
-    WORLD(world);
-    struct ce_error err = {0};
+    TRAINING_WORLD(world, err);
     struct ce_evidence evidence;
-    REQUIRE_OK(world_journal(&world, &err), err);
     world.refuses = true;
     REQUIRE_OK(INJECT(&world, "missing_data", &err, "missing_rate=0.5"), err);
     CHECK(world_verify(&world, &evidence, &err) == 1);
@@ -263,10 +247,8 @@ static void a_pipeline_that_cannot_train_is_evidence(void)
 
 static void a_pipeline_that_keeps_its_old_model_is_not_hit(void)
 {
-    WORLD(world);
-    struct ce_error err = {0};
+    TRAINING_WORLD(world, err);
     struct ce_evidence evidence;
-    REQUIRE_OK(world_journal(&world, &err), err);
     world.keeps_old = true;
     REQUIRE_OK(INJECT(&world, "missing_data", &err, "missing_rate=0.5"), err);
     CHECK(world_verify(&world, &evidence, &err) == 0);
@@ -275,9 +257,7 @@ static void a_pipeline_that_keeps_its_old_model_is_not_hit(void)
 
 static void a_model_left_on_changed_data_is_not_undone(void)
 {
-    WORLD(world);
-    struct ce_error err = {0};
-    REQUIRE_OK(world_journal(&world, &err), err);
+    TRAINING_WORLD(world, err);
     REQUIRE_OK(INJECT(&world, "missing_data", &err, "missing_rate=0.5"), err);
     world.keeps_old = true;
     CHECK(world_revert(&world, &err) == -EIO);
@@ -286,11 +266,9 @@ static void a_model_left_on_changed_data_is_not_undone(void)
 
 static void less_intensity_takes_changes_back(void)
 {
-    WORLD(world);
-    struct ce_error err = {0};
+    TRAINING_WORLD(world, err);
     struct ce_evidence evidence;
     static struct cells before[ROWS], full[ROWS], half[ROWS];
-    REQUIRE_OK(world_journal(&world, &err), err);
     REQUIRE_OK(INJECT(&world, "data_corruption", &err, "corruption_rate=0.4"), err);
     const struct ce_fault *fault = world.injection.fault;
     uint64_t changed = world_counts(&world).changed;
@@ -316,9 +294,7 @@ static void the_before_image_helps_where_the_key_does_not(void)
 {
     enum { VANISHED, CUT, KEY_GONE, KEY_DAMAGED, COUNT };
     for (int damage = 0; damage < COUNT; damage++) {
-        WORLD(world);
-        struct ce_error err = {0};
-        REQUIRE_OK(world_journal(&world, &err), err);
+        TRAINING_WORLD(world, err);
         REQUIRE_OK(INJECT(&world, "data_corruption", &err, "corruption_rate=0.4"), err);
         const char *key = folder_file(world.folder, "run/data_corruption.key");
         int done = damage == VANISHED   ? unlink(world.dataset)
@@ -333,9 +309,7 @@ static void the_before_image_helps_where_the_key_does_not(void)
 
 static void bad_datasets_and_columns_are_one_sentence(void)
 {
-    WORLD(world);
-    struct ce_error err = {0};
-    REQUIRE_OK(world_journal(&world, &err), err);
+    TRAINING_WORLD(world, err);
     CHECK(INJECT(&world, "missing_data", &err, "columns=incme") == -ENOENT);
     CHECK(strstr(err.message, "has no column 'incme'; did you mean 'income'?") != NULL);
     REQUIRE_OK(world_revert(&world, &err), err);
@@ -423,10 +397,8 @@ static int value_of(const char *body, const char *tensor, char *text, size_t siz
 
 static void live_values_go_missing(void)
 {
-    WORLD(world);
-    struct ce_error err = {0};
+    SERVING_WORLD(world, err);
     struct ce_evidence evidence;
-    REQUIRE_OK(world_serve(&world, &err), err);
     REQUIRE_OK(INJECT(&world, "missing_data", &err, "missing_rate=0.3", "stage=serve"), err);
     CHECK(world_verify(&world, &evidence, &err) == 1);
     CHECK(strstr(evidence.text, "3 of 3 probes") != NULL);
@@ -465,10 +437,8 @@ static void live_values_go_missing(void)
 
 static void live_values_are_corrupted_in_their_form(void)
 {
-    WORLD(world);
-    struct ce_error err = {0};
+    SERVING_WORLD(world, err);
     struct ce_evidence evidence;
-    REQUIRE_OK(world_serve(&world, &err), err);
     REQUIRE_OK(INJECT(&world, "data_corruption", &err, "corruption_rate=1", "stage=serve"), err);
     CHECK(world_verify(&world, &evidence, &err) == 1);
     double sum = 0, square = 0;
@@ -521,9 +491,7 @@ static void odd_messages_pass_unharmed(void)
         "{\"inputs\":[{\"name\":\"age\",\"shape\":[1],\"datatype\":\"BOOL\",\"data\":[true]}]}",
         "{\"inputs\":[{\"name\":\"age\",\"shape\":[1],\"datatype\":\"BYTES\",\"data\":[\"\"]}]}",
     };
-    WORLD(world);
-    struct ce_error err = {0};
-    REQUIRE_OK(world_serve(&world, &err), err);
+    SERVING_WORLD(world, err);
     REQUIRE_OK(INJECT(&world, "data_corruption", &err, "corruption_rate=1", "stage=serve"), err);
     for (size_t i = 0; i < CE_COUNT(bodies); i++) {
         ce_autofree char *got = send_through(&world, "f-1", bodies[i]);
@@ -538,9 +506,7 @@ static void odd_messages_pass_unharmed(void)
 
 static void a_batch_is_hit_value_by_value(void)
 {
-    WORLD(world);
-    struct ce_error err = {0};
-    REQUIRE_OK(world_serve(&world, &err), err);
+    SERVING_WORLD(world, err);
     REQUIRE_OK(INJECT(&world, "missing_data", &err, "missing_rate=0.5", "stage=serve"), err);
     ce_autofree char *got =
         send_through(&world, "f-1",
@@ -556,9 +522,7 @@ static void a_batch_is_hit_value_by_value(void)
 
 static void live_intensity_scales_the_rate(void)
 {
-    WORLD(world);
-    struct ce_error err = {0};
-    REQUIRE_OK(world_serve(&world, &err), err);
+    SERVING_WORLD(world, err);
     REQUIRE_OK(INJECT(&world, "missing_data", &err, "missing_rate=0.8", "stage=serve"), err);
     REQUIRE_OK(world.injection.fault->adjust(&world.injection, 0.25, &err), err);
     for (int i = 0; i < 40; i++) {
@@ -576,9 +540,7 @@ static void live_intensity_scales_the_rate(void)
 
 static void live_faults_without_effect_or_columns_are_found_out(void)
 {
-    WORLD(world);
-    struct ce_error err = {0};
-    REQUIRE_OK(world_serve(&world, &err), err);
+    SERVING_WORLD(world, err);
     CHECK(INJECT(&world, "missing_data", &err, "columns=agee", "stage=serve") == -ENOENT);
     CHECK(strstr(err.message, "did you mean 'age'?") != NULL);
     world_forget(&world);
@@ -607,12 +569,12 @@ static void stages_say_what_they_need(void)
         struct ce_error err = {0};
         REQUIRE_OK(world_arm(&world, faults[i], (const char *const[]){"stage=train", NULL}, &err),
                    err);
-        CHECK(world.injection.fault->needs_of(world.params) == CE_NEEDS_DATASET);
-        CHECK(!world.injection.fault->is_control(world.params));
+        CHECK(world.injection.fault->needs_of(world.injection.params) == CE_NEEDS_DATASET);
+        CHECK(!world.injection.fault->is_control(world.injection.params));
         world_forget(&world);
         REQUIRE_OK(world_arm(&world, faults[i], (const char *const[]){"stage=serve", NULL}, &err),
                    err);
-        CHECK(world.injection.fault->needs_of(world.params) ==
+        CHECK(world.injection.fault->needs_of(world.injection.params) ==
               (CE_NEEDS_DATASET | CE_NEEDS_REQUEST_ROUTE));
     }
 }

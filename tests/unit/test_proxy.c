@@ -6,11 +6,7 @@
 #include <pthread.h>
 
 #include "base/error.h"
-#include "check.h"
 #include "proxy_world.h"
-
-static const char get[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /* ---- what passes ---- */
 
@@ -22,9 +18,9 @@ struct passage {
 
 static void check_passage(const struct world *world, const struct passage *passage)
 {
-    int client = client_open(world);
+    ce_autofd int client = client_open(world);
     CHECK(client >= 0 && wire_send(client, passage->request));
-    int server = wire_accept(world->listener);
+    ce_autofd int server = wire_accept(world->listener);
     CHECK(wire_gets(server, passage->sent_on ? passage->sent_on : passage->request));
     CHECK(wire_send(server, passage->response));
     if (passage->upstream_closes)
@@ -33,13 +29,8 @@ static void check_passage(const struct world *world, const struct passage *passa
     if (passage->client_is_closed) {
         CHECK(wire_ends(client));
     } else { /* both connections serve once more */
-        CHECK(wire_send(client, get));
-        CHECK(wire_gets(server, get));
-        CHECK(wire_send(server, ok));
-        CHECK(wire_gets(client, ok));
+        pass(world, client, &server, get, ok, ok);
     }
-    close(client);
-    close(server);
 }
 
 static void messages_pass_byte_for_byte(void)
@@ -72,11 +63,9 @@ static void messages_pass_byte_for_byte(void)
          .response = "HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\nHTTP/1.1 200 "
                      "OK\r\nContent-Length: 0\r\n\r\n"},
     };
-    struct world world;
-    REQUIRE(world_open(&world, 0) == 0);
+    WORLD(world, 0);
     for (size_t i = 0; i < CE_COUNT(passages); i++)
         check_passage(&world, &passages[i]);
-    world_close(&world);
 }
 
 static void fields_of_one_hop_go_no_further(void)
@@ -104,30 +93,21 @@ static void fields_of_one_hop_go_no_further(void)
          .response = ok,
          .client_is_closed = true},
     };
-    struct world world;
-    REQUIRE(world_open(&world, 0) == 0);
+    WORLD(world, 0);
     for (size_t i = 0; i < CE_COUNT(passages); i++)
         check_passage(&world, &passages[i]);
-    world_close(&world);
 }
 
 static void the_upstreams_close_is_not_the_clients(void)
 {
-    struct world world;
-    REQUIRE(world_open(&world, 0) == 0);
-    int client = client_open(&world);
+    WORLD(world, 0);
+    ce_autofd int client = client_open(&world);
     for (int i = 0; i < 2; i++) {
-        CHECK(wire_send(client, get));
-        int server = wire_accept(world.listener);
-        CHECK(wire_gets(server, get));
-        CHECK(wire_send(server,
-                        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"));
-        CHECK(wire_gets(client, ok));
+        ce_autofd int server = forward(&world, client, get);
+        reply_as(server, client,
+                 "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", ok);
         CHECK(wire_ends(server)); /* not kept */
-        close(server);
     }
-    close(client);
-    world_close(&world);
 }
 
 static void bytes_may_come_one_by_one(void)
@@ -136,88 +116,63 @@ static void bytes_may_come_one_by_one(void)
         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
     static const char response[] =
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nyes\r\n0\r\na: b\r\n\r\n";
-    struct world world;
-    REQUIRE(world_open(&world, 0) == 0);
-    int client = client_open(&world);
+    WORLD(world, 0);
+    ce_autofd int client = client_open(&world);
     for (const char *p = request; *p; p++)
         CHECK(wire_send_bytes(client, p, 1));
-    int server = wire_accept(world.listener);
+    ce_autofd int server = wire_accept(world.listener);
     CHECK(wire_gets(server, request));
     for (const char *p = response; *p; p++)
         CHECK(wire_send_bytes(server, p, 1));
     CHECK(wire_gets(client, response));
-    close(client);
-    close(server);
-    world_close(&world);
 }
 
 static void pipelined_requests_are_answered_in_order(void)
 {
-    struct world world;
-    REQUIRE(world_open(&world, 0) == 0);
-    int client = client_open(&world);
-    CHECK(wire_send(client, "POST /1 HTTP/1.1\r\nContent-Length: 1\r\n\r\nx"
-                            "POST /2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
-                            "GET /3 HTTP/1.1\r\n\r\n"));
-    int server = wire_accept(world.listener);
-    CHECK(wire_gets(server, "POST /1 HTTP/1.1\r\nContent-Length: 1\r\n\r\nx"));
+    WORLD(world, 0);
+    ce_autofd int client = client_open(&world);
+    ce_autofd int server =
+        forward_as(&world, client,
+                   "POST /1 HTTP/1.1\r\nContent-Length: 1\r\n\r\nx"
+                   "POST /2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+                   "GET /3 HTTP/1.1\r\n\r\n",
+                   "POST /1 HTTP/1.1\r\nContent-Length: 1\r\n\r\nx");
     CHECK(wire_is_quiet(server)); /* the next one waits for its turn */
     CHECK(wire_send(server, "HTTP/1.1 201 a\r\nContent-Length: 0\r\n\r\n"));
     CHECK(wire_gets(server, "POST /2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"));
     CHECK(wire_send(server, "HTTP/1.1 202 b\r\nContent-Length: 0\r\n\r\n"));
     CHECK(wire_gets(server, "GET /3 HTTP/1.1\r\n\r\n"));
-    CHECK(wire_send(server, "HTTP/1.1 203 c\r\nContent-Length: 0\r\n\r\n"));
-    CHECK(wire_gets(
-        client,
+    reply_as(
+        server, client, "HTTP/1.1 203 c\r\nContent-Length: 0\r\n\r\n",
         "HTTP/1.1 201 a\r\nContent-Length: 0\r\n\r\nHTTP/1.1 202 b\r\nContent-Length: 0\r\n\r\n"
-        "HTTP/1.1 203 c\r\nContent-Length: 0\r\n\r\n"));
+        "HTTP/1.1 203 c\r\nContent-Length: 0\r\n\r\n");
     struct ce_route_counts counts;
     ce_route_count(world.route, &counts);
     CHECK(counts.requests == 3 && counts.responses == 3 && counts.errors == 0 &&
           counts.connections == 1);
-    close(client);
-    close(server);
-    world_close(&world);
 }
 
 static void clients_share_the_upstreams_connections(void)
 {
-    struct world world;
-    REQUIRE(world_open(&world, 0) == 0);
-    int server = -1;
+    WORLD(world, 0);
+    ce_autofd int server = -1;
     for (int i = 0; i < 3; i++) {
-        int client = client_open(&world);
-        CHECK(wire_send(client, get));
-        if (server < 0)
-            server = wire_accept(world.listener);
-        CHECK(wire_gets(server, get));
-        CHECK(wire_send(server, ok));
-        CHECK(wire_gets(client, ok));
-        close(client);
+        ce_autofd int client = client_open(&world);
+        pass(&world, client, &server, get, ok, ok);
     }
-    close(server);
-    world_close(&world);
 }
 
 static void expectations_are_forwarded(void)
 {
     static const char head[] =
         "POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
-    struct world world;
-    REQUIRE(world_open(&world, 0) == 0);
-    int client = client_open(&world);
-    CHECK(wire_send(client, head));
-    int server = wire_accept(world.listener);
-    CHECK(wire_gets(server, head));
-    CHECK(wire_send(server, "HTTP/1.1 100 Continue\r\n\r\n"));
-    CHECK(wire_gets(client, "HTTP/1.1 100 Continue\r\n\r\n"));
+    WORLD(world, 0);
+    ce_autofd int client = client_open(&world);
+    ce_autofd int server = forward(&world, client, head);
+    reply(server, client, "HTTP/1.1 100 Continue\r\n\r\n");
     CHECK(wire_send(client, "hi"));
     CHECK(wire_gets(server, "hi"));
-    CHECK(wire_send(server, ok));
-    CHECK(wire_gets(client, ok));
-    close(client);
-    close(server);
-    world_close(&world);
+    reply(server, client, ok);
 }
 
 /* ---- large and slow ---- */
@@ -262,13 +217,12 @@ static bool gets_large(int fd)
 
 static void large_bodies_pass_slow_readers(void)
 {
-    struct world world;
-    REQUIRE(world_open(&world, 0) == 0);
-    int client = client_open(&world);
+    WORLD(world, 0);
+    ce_autofd int client = client_open(&world);
     pthread_t sender;
     CHECK(wire_send(client, "POST / HTTP/1.1\r\nContent-Length: 5000000\r\n\r\n"));
     REQUIRE(pthread_create(&sender, NULL, send_large, &client) == 0);
-    int server = wire_accept(world.listener);
+    ce_autofd int server = wire_accept(world.listener);
     CHECK(wire_gets(server, "POST / HTTP/1.1\r\nContent-Length: 5000000\r\n\r\n"));
     CHECK(gets_large(server));
     pthread_join(sender, NULL);
@@ -277,9 +231,6 @@ static void large_bodies_pass_slow_readers(void)
     CHECK(wire_gets(client, "HTTP/1.1 200 OK\r\nContent-Length: 5000000\r\n\r\n"));
     CHECK(gets_large(client));
     pthread_join(sender, NULL);
-    close(client);
-    close(server);
-    world_close(&world);
 }
 
 int main(void)

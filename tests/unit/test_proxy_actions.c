@@ -3,11 +3,7 @@
 #include "proxy/proxy.h"
 
 #include "base/clock.h"
-#include "check.h"
 #include "proxy_spy.h"
-
-static const char get[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 static bool took_about(int64_t begin, int64_t asked_ns)
 {
@@ -43,18 +39,14 @@ static void new_bodies_are_framed_as_the_old_ones(void)
          "GET / HTTP/1.1\r\nContent-Length: 11\r\n\r\nnew request", "HTTP/1.1 200 OK\r\n\r\nold",
          "HTTP/1.1 200 OK\r\n\r\nnew response", true},
     };
-    struct world world;
-    struct spy spy;
-    spy_init(&spy, ON_REQUEST | ON_RESPONSE | CE_HOOK_REQUEST_BODY | CE_HOOK_RESPONSE_BODY);
+    WORLD(world, 0);
+    SPY(spy, &world, ON_REQUEST | ON_RESPONSE | CE_HOOK_REQUEST_BODY | CE_HOOK_RESPONSE_BODY);
     static char new_request[] = "new request", new_response[] = "new response";
-    spy.request = (struct ce_action){.body = new_request, .body_size = 11};
-    spy.response = (struct ce_action){.body = new_response, .body_size = 12};
-    REQUIRE(world_open(&world, 0) == 0);
-    struct ce_rule *rule = arm(&world, &spy);
-    REQUIRE(rule);
-    int client = client_open(&world);
+    tell(&spy, &spy.request, (struct ce_action){.body = new_request, .body_size = 11});
+    tell(&spy, &spy.response, (struct ce_action){.body = new_response, .body_size = 12});
+    ce_autofd int client = client_open(&world);
     CHECK(wire_send(client, cases[0].request));
-    int server = wire_accept(world.listener);
+    ce_autofd int server = wire_accept(world.listener);
     for (size_t i = 0; i < CE_COUNT(cases); i++) {
         if (i > 0)
             CHECK(wire_send(client, cases[i].request));
@@ -66,45 +58,29 @@ static void new_bodies_are_framed_as_the_old_ones(void)
         CHECK_TEXT(spy.request_body, "new request"); /* as it was sent upstream */
     }
     CHECK(wire_ends(client));
-    ce_rule_disarm(rule);
-    close(client);
-    close(server);
-    world_close(&world);
 }
 
 static void later_rules_see_what_earlier_ones_wrote(void)
 {
-    struct world world;
-    struct spy first, second;
     static char written[] = "ten letter", nothing[] = "";
-    struct ce_rule *rule = open_with(&world, &first, ON_REQUEST | CE_HOOK_REQUEST_BODY);
-    REQUIRE(rule);
+    WORLD(world, 0);
+    SPY(first, &world, ON_REQUEST | CE_HOOK_REQUEST_BODY);
     tell(&first, &first.request, (struct ce_action){.body = written, .body_size = 10});
-    spy_init(&second, ON_REQUEST | CE_HOOK_REQUEST_BODY);
-    second.request = (struct ce_action){.body = nothing, .body_size = 0};
-    struct ce_rule *second_rule = arm(&world, &second);
-    REQUIRE(second_rule);
-    int client = client_open(&world);
-    CHECK(wire_send(client, "POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nold"));
-    int server = wire_accept(world.listener);
-    CHECK(wire_gets(server, "POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n"));
-    CHECK(wire_send(server, ok));
-    CHECK(wire_gets(client, ok));
+    SPY(second, &world, ON_REQUEST | CE_HOOK_REQUEST_BODY);
+    tell(&second, &second.request, (struct ce_action){.body = nothing, .body_size = 0});
+    ce_autofd int client = client_open(&world);
+    ce_autofd int server =
+        forward_as(&world, client, "POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nold",
+                   "POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n");
+    reply(server, client, ok);
     CHECK_TEXT(first.body, "old");
     CHECK_TEXT(second.body, "ten letter");
-    ce_rule_disarm(rule);
-    ce_rule_disarm(second_rule);
-    close(client);
-    close(server);
-    world_close(&world);
 }
 
 static void answers_take_the_place_of_requests_and_responses(void)
 {
-    struct world world;
-    struct spy spy;
-    struct ce_rule *rule = open_with(&world, &spy, ON_REQUEST | ON_RESPONSE);
-    REQUIRE(rule);
+    WORLD(world, 0);
+    SPY(spy, &world, ON_REQUEST | ON_RESPONSE);
     static char body[] = "{\"error\":\"gone\"}";
     struct ce_action answer = {.kind = CE_ACT_ANSWER,
                                .status = 503,
@@ -115,7 +91,7 @@ static void answers_take_the_place_of_requests_and_responses(void)
         "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 16\r\n\r\n"
         "{\"error\":\"gone\"}";
     tell(&spy, &spy.request, answer);
-    int client = client_open(&world);
+    ce_autofd int client = client_open(&world);
     /* Also with a body that has not come when the answer goes out. */
     CHECK(wire_send(client, "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhe"));
     CHECK(wire_gets(client, whole));
@@ -126,50 +102,37 @@ static void answers_take_the_place_of_requests_and_responses(void)
         "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 16\r\n\r\n"));
     tell(&spy, &spy.request, (struct ce_action){0});
     tell(&spy, &spy.response, answer);
-    int server = -1;
+    ce_autofd int server = -1;
     pass(&world, client, &server, get, ok, whole);
     tell(&spy, &spy.response, (struct ce_action){.kind = CE_ACT_ANSWER, .status = 204});
     pass(&world, client, &server, get, ok, "HTTP/1.1 204 \r\n\r\n");
     CHECK(spy.requests == 4 &&
           spy.responses == 2); /* an answered request has no response to show */
-    ce_rule_disarm(rule);
-    close(client);
-    close(server);
-    world_close(&world);
 }
 
 static void an_answer_instead_of_continue_ends_the_connection(void)
 {
-    struct world world;
-    struct spy spy;
-    struct ce_rule *rule = open_with(&world, &spy, ON_REQUEST);
-    REQUIRE(rule);
+    WORLD(world, 0);
+    SPY(spy, &world, ON_REQUEST);
     tell(&spy, &spy.request, (struct ce_action){.kind = CE_ACT_ANSWER, .status = 503});
-    int client = client_open(&world);
+    ce_autofd int client = client_open(&world);
     CHECK(
         wire_send(client, "POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"));
     CHECK(wire_gets(
         client,
         "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"));
     CHECK(wire_ends(client));
-    ce_rule_disarm(rule);
-    close(client);
-    world_close(&world);
 }
 
 static void delays_are_exact_and_add_up(void)
 {
-    struct world world;
-    struct spy first, second;
-    struct ce_rule *rule = open_with(&world, &first, ON_REQUEST | ON_RESPONSE);
-    REQUIRE(rule);
+    WORLD(world, 0);
+    SPY(first, &world, ON_REQUEST | ON_RESPONSE);
     tell(&first, &first.request, (struct ce_action){.delay_ns = 30 * CE_MILLISECOND});
     tell(&first, &first.response, (struct ce_action){.delay_ns = 20 * CE_MILLISECOND});
-    spy_init(&second, ON_REQUEST);
-    second.request.delay_ns = 25 * CE_MILLISECOND;
-    struct ce_rule *second_rule = arm(&world, &second);
-    REQUIRE(second_rule);
-    int client = client_open(&world), server = -1;
+    SPY(second, &world, ON_REQUEST);
+    tell(&second, &second.request, (struct ce_action){.delay_ns = 25 * CE_MILLISECOND});
+    ce_autofd int client = client_open(&world), server = -1;
     int64_t begin = ce_now();
     pass(&world, client, &server, get, ok, ok);
     CHECK(took_about(begin, 75 * CE_MILLISECOND));
@@ -180,20 +143,13 @@ static void delays_are_exact_and_add_up(void)
     CHECK(wire_gets(client, "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"));
     CHECK(took_about(begin, 30 * CE_MILLISECOND)); /* the chain ends at the answer */
     CHECK(second.requests == 1);
-    ce_rule_disarm(rule);
-    ce_rule_disarm(second_rule);
-    close(client);
-    close(server);
-    world_close(&world);
 }
 
 static void delays_overlap(void)
 {
     enum { CLIENTS = 32 };
-    struct world world;
-    struct spy spy;
-    struct ce_rule *rule = open_with(&world, &spy, ON_REQUEST);
-    REQUIRE(rule);
+    WORLD(world, 0);
+    SPY(spy, &world, ON_REQUEST);
     tell(
         &spy, &spy.request,
         (struct ce_action){.kind = CE_ACT_ANSWER, .status = 503, .delay_ns = 100 * CE_MILLISECOND});
@@ -209,16 +165,12 @@ static void delays_overlap(void)
         close(clients[i]);
     }
     CHECK(took_about(begin, 100 * CE_MILLISECOND)); /* not 32 times that */
-    ce_rule_disarm(rule);
-    world_close(&world);
 }
 
 static void resets_are_resets(void)
 {
-    struct world world;
-    struct spy spy;
-    struct ce_rule *rule = open_with(&world, &spy, ON_REQUEST | ON_RESPONSE);
-    REQUIRE(rule);
+    WORLD(world, 0);
+    SPY(spy, &world, ON_REQUEST | ON_RESPONSE);
     tell(&spy, &spy.request, (struct ce_action){.kind = CE_ACT_RESET});
     int client = client_open(&world);
     CHECK(wire_send(client, get));
@@ -229,140 +181,103 @@ static void resets_are_resets(void)
          (struct ce_action){.kind = CE_ACT_RESET, .delay_ns = 10 * CE_MILLISECOND});
     client = client_open(&world);
     int64_t begin = ce_now();
-    CHECK(wire_send(client, get));
-    int server = wire_accept(world.listener);
-    CHECK(wire_gets(server, get));
+    ce_autofd int server = forward(&world, client, get);
     CHECK(wire_send(server, ok));
     CHECK(wire_is_reset(client));
     CHECK(took_about(begin, 10 * CE_MILLISECOND));
-    ce_rule_disarm(rule);
     close(client);
-    close(server);
-    world_close(&world);
 }
 
 static void hanging_ends_with_the_rule(void)
 {
-    struct world world;
-    struct spy spy;
-    struct ce_rule *rule = open_with(&world, &spy, ON_REQUEST | ON_RESPONSE);
-    REQUIRE(rule);
+    WORLD(world, 0);
+    SPY(spy, &world, ON_REQUEST | ON_RESPONSE);
     tell(&spy, &spy.request, (struct ce_action){.kind = CE_ACT_HANG});
-    int asking = client_open(&world);
+    ce_autofd int asking = client_open(&world);
     CHECK(wire_send(asking, get));
     wait_for(&spy, &spy.requests, 1);
     tell(&spy, &spy.request, (struct ce_action){.kind = CE_ACT_PASS});
     tell(&spy, &spy.response, (struct ce_action){.kind = CE_ACT_HANG});
-    int asked = client_open(&world);
-    CHECK(wire_send(asked, get));
-    int server = wire_accept(world.listener);
-    CHECK(wire_gets(server, get));
+    ce_autofd int asked = client_open(&world);
+    ce_autofd int server = forward(&world, asked, get);
     CHECK(wire_send(server, ok));
     wait_for(&spy, &spy.responses, 1);
     CHECK(wire_is_quiet(asking) && wire_is_quiet(asked));
-    ce_rule_disarm(rule);
+    spy_disarm(&spy);
     CHECK(wire_is_reset(asking));
     CHECK(wire_is_reset(asked));
-    close(asking);
-    close(asked);
-    close(server);
-    world_close(&world);
 }
 
 static void hanging_ends_with_the_client(void)
 {
-    struct world world;
-    struct spy spy;
-    struct ce_rule *rule = open_with(&world, &spy, ON_RESPONSE);
-    REQUIRE(rule);
+    WORLD(world, 0);
+    SPY(spy, &world, ON_RESPONSE);
     tell(&spy, &spy.response, (struct ce_action){.kind = CE_ACT_HANG});
     int client = client_open(&world);
-    CHECK(wire_send(client, get));
-    int server = wire_accept(world.listener);
-    CHECK(wire_gets(server, get));
+    ce_autofd int server = forward(&world, client, get);
     CHECK(wire_send(server, ok));
     wait_for(&spy, &spy.responses, 1);
     close(client);
     CHECK(wire_ends(server));
-    ce_rule_disarm(rule);
-    close(server);
-    world_close(&world);
 }
 
 static void disarming_sends_delayed_messages_on_at_once(void)
 {
-    struct world world;
-    struct spy spy, other;
-    struct ce_rule *rule = open_with(&world, &spy, ON_REQUEST);
-    REQUIRE(rule);
-    spy_init(&other, ON_REQUEST);
-    other.request.delay_ns = 40 * CE_MILLISECOND;
-    struct ce_rule *other_rule = arm(&world, &other);
-    REQUIRE(other_rule);
+    WORLD(world, 0);
+    SPY(spy, &world, ON_REQUEST);
+    SPY(other, &world, ON_REQUEST);
+    tell(&other, &other.request, (struct ce_action){.delay_ns = 40 * CE_MILLISECOND});
     tell(&spy, &spy.request, (struct ce_action){.delay_ns = 3600 * CE_SECOND});
-    int client = client_open(&world);
+    ce_autofd int client = client_open(&world);
     int64_t begin = ce_now();
     CHECK(wire_send(client, get));
     wait_for(&other, &other.requests, 1);
-    ce_rule_disarm(rule);
-    int server = wire_accept(world.listener);
+    spy_disarm(&spy);
+    ce_autofd int server = wire_accept(world.listener);
     CHECK(wire_gets(server, get));
     CHECK(took_about(begin, 40 * CE_MILLISECOND)); /* what the other rule asked for stays */
-    CHECK(wire_send(server, ok));
-    CHECK(wire_gets(client, ok));
+    reply(server, client, ok);
     tell(&other, &other.request, (struct ce_action){.delay_ns = 3600 * CE_SECOND});
     CHECK(wire_send(client, get));
     wait_for(&other, &other.requests, 2);
-    ce_rule_disarm(other_rule);
+    spy_disarm(&other);
     CHECK(wire_gets(server, get));
-    CHECK(wire_send(server, ok));
-    CHECK(wire_gets(client, ok));
-    close(client);
-    close(server);
-    world_close(&world);
+    reply(server, client, ok);
 }
 
 static void stopping_the_proxy_lets_go_of_everything(void)
 {
-    struct world world;
-    struct spy spy;
-    struct ce_rule *rule = open_with(&world, &spy, ON_REQUEST | CE_HOOK_REQUEST_BODY);
-    REQUIRE(rule);
+    WORLD(world, 0);
+    SPY(spy, &world, ON_REQUEST | CE_HOOK_REQUEST_BODY);
     tell(&spy, &spy.request, (struct ce_action){.kind = CE_ACT_HANG});
-    int hanging = client_open(&world), collecting = client_open(&world);
+    ce_autofd int hanging = client_open(&world), collecting = client_open(&world);
     CHECK(wire_send(hanging, get));
     CHECK(wire_send(collecting, "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhe"));
     wait_for(&spy, &spy.requests, 1);
-    ce_rule_disarm(rule);
+    spy_disarm(&spy);
     world_close(&world);
-    close(hanging);
-    close(collecting);
 }
 
 static void one_rule_too_many_is_refused(void)
 {
     enum { MOST = 16 };
-    struct world world;
+    WORLD(world, 0);
     struct spy spy;
     struct ce_rule *rules[MOST];
     spy_init(&spy, ON_REQUEST);
-    REQUIRE(world_open(&world, 0) == 0);
     for (int i = 0; i < MOST; i++)
         REQUIRE((rules[i] = arm(&world, &spy)));
     struct ce_rule *extra;
     struct ce_error err = {0};
     CHECK(ce_route_arm(world.route, &spy.hook, &spy, &extra, &err) == -ENOSPC);
     CHECK_TEXT(err.message, "route 'model' has 16 rules already, which is as many as it may have");
-    int client = client_open(&world), server = -1;
+    ce_autofd int client = client_open(&world), server = -1;
     pass(&world, client, &server, get, ok, ok);
     CHECK(spy.requests == MOST);
     for (int i = 0; i < MOST; i++)
         ce_rule_disarm(rules[i]);
     pass(&world, client, &server, get, ok, ok);
     CHECK(spy.requests == MOST);
-    close(client);
-    close(server);
-    world_close(&world);
 }
 
 /* Traffic while rules come and go: what a thread checker looks at. */
@@ -380,17 +295,13 @@ static void *arm_and_disarm(void *arg)
 
 static void rules_come_and_go_under_traffic(void)
 {
-    struct world world;
-    REQUIRE(world_open(&world, 0) == 0);
+    WORLD(world, 0);
     pthread_t thread;
     REQUIRE(pthread_create(&thread, NULL, arm_and_disarm, &world) == 0);
-    int client = client_open(&world), server = -1;
+    ce_autofd int client = client_open(&world), server = -1;
     for (int i = 0; i < 300; i++)
         pass(&world, client, &server, "POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi", ok, ok);
     pthread_join(thread, NULL);
-    close(client);
-    close(server);
-    world_close(&world);
 }
 
 static void a_muted_rule_is_accepted_and_does_nothing(void)
@@ -399,18 +310,12 @@ static void a_muted_rule_is_accepted_and_does_nothing(void)
     SKIP("built without seams");
 #endif
     setenv("CHAOSEATER_SEAM_NO_EFFECT", "1", 1);
-    struct world world;
-    struct spy spy;
-    struct ce_rule *rule = open_with(&world, &spy, ON_REQUEST | ON_RESPONSE);
+    WORLD(world, 0);
+    SPY(spy, &world, ON_REQUEST | ON_RESPONSE);
     unsetenv("CHAOSEATER_SEAM_NO_EFFECT");
-    REQUIRE(rule);
-    int client = client_open(&world), server = -1;
+    ce_autofd int client = client_open(&world), server = -1;
     pass(&world, client, &server, get, ok, ok);
     CHECK(spy.requests == 0 && spy.responses == 0);
-    ce_rule_disarm(rule);
-    close(client);
-    close(server);
-    world_close(&world);
 }
 
 int main(void)

@@ -8,13 +8,12 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "check.h"
 #include "proxy_world.h"
 
-static const char get[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-
 /* ---- what does not pass ---- */
+
+static const char last_get[] = "GET / HTTP/1.1\r\nConnection: close\r\n\r\n";
+static const char last_get_sent_on[] = "GET / HTTP/1.1\r\n\r\n";
 
 /* Reads all there is, up to the end. */
 static bool ends_with_answer(int fd, const char *status_line, const char *body)
@@ -48,45 +47,35 @@ static void malformed_requests_get_400(void)
         {"CONNECT a:1 HTTP/1.1\r\nConnection: close\r\n\r\n", "HTTP/1.1 501 Not Implemented\r\n",
          "CONNECT is not supported here.\n"},
     };
-    struct world world;
-    REQUIRE(world_open(&world, 0) == 0);
+    WORLD(world, 0);
     for (size_t i = 0; i < CE_COUNT(cases); i++) {
-        int client = client_open(&world);
+        ce_autofd int client = client_open(&world);
         CHECK(wire_send(client, cases[i].request));
         shutdown(client, SHUT_WR);
         CHECK(ends_with_answer(client, cases[i].status_line, cases[i].body));
-        close(client);
     }
     struct ce_route_counts counts;
     ce_route_count(world.route, &counts);
     CHECK(counts.errors == CE_COUNT(cases));
-    world_close(&world);
 }
 
 static void chunks_that_break_later_get_400(void)
 {
     static const char head[] = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n";
-    struct world world;
-    REQUIRE(world_open(&world, 0) == 0);
-    int client = client_open(&world);
-    CHECK(wire_send(client, head));
-    int server = wire_accept(world.listener);
-    CHECK(wire_gets(server, head));
+    WORLD(world, 0);
+    ce_autofd int client = client_open(&world);
+    ce_autofd int server = forward(&world, client, head);
     CHECK(wire_send(client, "nonsense"));
     CHECK(wire_ends(server)); /* never completed, so never acted upon */
     CHECK(ends_with_answer(
         client, "HTTP/1.1 400 ",
         "The request is malformed: its chunks are not framed as HTTP/1.1 asks for.\n"));
-    close(client);
-    close(server);
-    world_close(&world);
 }
 
 static void large_heads_get_431(void)
 {
-    struct world world;
-    REQUIRE(world_open(&world, 0) == 0);
-    int client = client_open(&world);
+    WORLD(world, 0);
+    ce_autofd int client = client_open(&world);
     static char head[80 * 1024];
     memset(head, 'a', sizeof head);
     memcpy(head, "GET / HTTP/1.1\r\nX: ", 19);
@@ -94,8 +83,6 @@ static void large_heads_get_431(void)
     shutdown(client, SHUT_WR);
     CHECK(ends_with_answer(client, "HTTP/1.1 431 ",
                            "The request is malformed: the head is larger than 65536 bytes.\n"));
-    close(client);
-    world_close(&world);
 }
 
 static void bad_responses_get_502(void)
@@ -114,27 +101,21 @@ static void bad_responses_get_502(void)
          "The upstream closed the connection before its response was complete.\n"},
         {"", "The upstream closed the connection before its response was complete.\n"},
     };
-    struct world world;
-    REQUIRE(world_open(&world, 0) == 0);
+    WORLD(world, 0);
     for (size_t i = 0; i < CE_COUNT(cases); i++) {
-        int client = client_open(&world);
-        CHECK(wire_send(client, "GET / HTTP/1.1\r\nConnection: close\r\n\r\n"));
-        int server = wire_accept(world.listener);
-        CHECK(wire_gets(server, "GET / HTTP/1.1\r\n\r\n"));
+        ce_autofd int client = client_open(&world);
+        int server = forward_as(&world, client, last_get, last_get_sent_on);
         CHECK(wire_send(server, cases[i].response));
         close(server);
         CHECK(ends_with_answer(client, "HTTP/1.1 502 Bad Gateway\r\n", cases[i].body));
-        close(client);
     }
-    world_close(&world);
 }
 
 static void a_refusing_upstream_gets_502_and_the_client_stays(void)
 {
-    struct world world;
-    REQUIRE(world_open(&world, 0) == 0);
+    WORLD(world, 0);
     close(world.listener);
-    int client = client_open(&world);
+    ce_autofd int client = client_open(&world);
     char name[64], answer[512];
     ce_endpoint_text(&world.upstream, name, sizeof name);
     snprintf(answer, sizeof answer,
@@ -146,47 +127,33 @@ static void a_refusing_upstream_gets_502_and_the_client_stays(void)
         CHECK(wire_gets(client, answer));
     }
     world.listener = wire_listen(&world.upstream);
-    CHECK(wire_send(client, get));
-    int server = wire_accept(world.listener);
-    CHECK(wire_gets(server, get));
-    CHECK(wire_send(server, ok));
-    CHECK(wire_gets(client, ok));
-    close(client);
-    close(server);
-    world_close(&world);
+    ce_autofd int server = forward(&world, client, get);
+    reply(server, client, ok);
 }
 
 static void a_silent_upstream_gets_504(void)
 {
-    struct world world;
-    REQUIRE(world_open(&world, 80 * CE_MILLISECOND) == 0);
+    WORLD(world, 80 * CE_MILLISECOND);
     int64_t begin = ce_now();
-    int client = client_open(&world);
-    CHECK(wire_send(client, "GET / HTTP/1.1\r\nConnection: close\r\n\r\n"));
-    int server = wire_accept(world.listener);
+    ce_autofd int client = client_open(&world);
+    CHECK(wire_send(client, last_get));
+    ce_autofd int server = wire_accept(world.listener);
     char name[64], body[256];
     ce_endpoint_text(&world.upstream, name, sizeof name);
     snprintf(body, sizeof body, "The upstream %s did not answer within 0.080 s.\n", name);
     CHECK(ends_with_answer(client, "HTTP/1.1 504 Gateway Timeout\r\n", body));
     CHECK(ce_now() - begin >= 80 * CE_MILLISECOND);
-    CHECK(wire_gets(server, "GET / HTTP/1.1\r\n\r\n") && wire_ends(server));
-    close(client);
-    close(server);
-    world_close(&world);
+    CHECK(wire_gets(server, last_get_sent_on) && wire_ends(server));
 }
 
 static void a_response_that_stops_is_cut_off(void)
 {
     static const char part[] = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart";
-    struct world world;
-    REQUIRE(world_open(&world, 80 * CE_MILLISECOND) == 0);
+    WORLD(world, 80 * CE_MILLISECOND);
     for (int how = 0; how < 3; how++) {
-        int client = client_open(&world);
-        CHECK(wire_send(client, get));
-        int server = wire_accept(world.listener);
-        CHECK(wire_gets(server, get));
-        CHECK(wire_send(server, part));
-        CHECK(wire_gets(client, part));
+        ce_autofd int client = client_open(&world);
+        int server = forward(&world, client, get);
+        reply(server, client, part);
         if (how == 0)
             close(server);
         else if (how == 1)
@@ -195,101 +162,73 @@ static void a_response_that_stops_is_cut_off(void)
                        : wire_ends(client)); /* the third stops for longer than the timeout */
         if (how == 2)
             close(server);
-        close(client);
     }
     struct ce_route_counts counts;
     ce_route_count(world.route, &counts);
     CHECK(counts.requests == 3 && counts.responses == 0 && counts.errors == 3);
-    world_close(&world);
 }
 
 /* ---- ends of connections ---- */
 
 static void an_early_answer_reaches_the_client(void)
 {
-    struct world world;
-    REQUIRE(world_open(&world, 0) == 0);
-    int client = client_open(&world);
-    CHECK(wire_send(client, "POST / HTTP/1.1\r\nContent-Length: 100\r\n\r\npart"));
-    int server = wire_accept(world.listener);
-    CHECK(wire_gets(server, "POST / HTTP/1.1\r\nContent-Length: 100\r\n\r\npart"));
+    WORLD(world, 0);
+    ce_autofd int client = client_open(&world);
+    int server = forward(&world, client, "POST / HTTP/1.1\r\nContent-Length: 100\r\n\r\npart");
     CHECK(wire_send(server, "HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n"));
     close(server);
     CHECK(wire_gets(client, "HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n"));
     CHECK(wire_ends(client));
     CHECK(wire_send(client, "more")); /* no reset: it is read and thrown away */
-    close(client);
-    world_close(&world);
 }
 
 static void a_client_may_end_its_side_first(void)
 {
-    struct world world;
-    REQUIRE(world_open(&world, 0) == 0);
-    int client = client_open(&world);
+    WORLD(world, 0);
+    ce_autofd int client = client_open(&world);
     CHECK(wire_send(client, get));
     shutdown(client, SHUT_WR);
-    int server = wire_accept(world.listener);
+    ce_autofd int server = wire_accept(world.listener);
     CHECK(wire_gets(server, get));
-    CHECK(wire_send(server, ok));
-    CHECK(wire_gets(client, ok));
+    reply(server, client, ok);
     CHECK(wire_ends(client));
-    close(client);
-    close(server);
-    world_close(&world);
 }
 
 static void a_client_that_vanishes_takes_its_upstream_connection_along(void)
 {
     static const char part[] = "POST / HTTP/1.1\r\nContent-Length: 100\r\n\r\npart";
-    struct world world;
-    REQUIRE(world_open(&world, 0) == 0);
+    WORLD(world, 0);
     for (int how = 0; how < 2; how++) {
         int client = client_open(&world);
         const char *request = how == 0 ? get : part;
-        CHECK(wire_send(client, request));
-        int server = wire_accept(world.listener);
-        CHECK(wire_gets(server, request));
+        ce_autofd int server = forward(&world, client, request);
         if (how == 0)
             wire_reset(client);
         else
             close(client);
         CHECK(wire_ends(server));
-        close(server);
     }
-    world_close(&world);
 }
 
 static void idle_connections_that_the_upstream_closes_are_not_used(void)
 {
     static const char post[] = "POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi";
-    struct world world;
-    REQUIRE(world_open(&world, 0) == 0);
-    int client = client_open(&world);
+    WORLD(world, 0);
+    ce_autofd int client = client_open(&world);
     for (int i = 0; i < 20; i++) {
-        CHECK(wire_send(client, post));
-        int server = wire_accept(world.listener);
-        CHECK(wire_gets(server, post));
-        CHECK(wire_send(server, ok));
-        CHECK(wire_gets(client, ok));
+        int server = forward(&world, client, post);
+        reply(server, client, ok);
         close(server); /* as a server that restarts */
     }
-    close(client);
-    world_close(&world);
 }
 
 /* A first exchange fills the pool; the second then finds its connection closed under its feet. */
-static int use_and_close(const struct world *world, int client, const char *request)
+static void use_and_close(const struct world *world, int client, const char *request)
 {
-    CHECK(wire_send(client, get));
-    int server = wire_accept(world->listener);
-    CHECK(wire_gets(server, get));
-    CHECK(wire_send(server, ok));
-    CHECK(wire_gets(client, ok));
+    ce_autofd int server = forward(world, client, get);
+    reply(server, client, ok);
     CHECK(wire_send(client, request));
     CHECK(wire_gets(server, request));
-    close(server);
-    return 0;
 }
 
 static void a_stale_connection_is_tried_once_more_if_that_does_no_harm(void)
@@ -297,31 +236,23 @@ static void a_stale_connection_is_tried_once_more_if_that_does_no_harm(void)
     static const char put[] = "PUT / HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi";
     static const char post[] =
         "POST / HTTP/1.1\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi";
-    struct world world;
-    REQUIRE(world_open(&world, 0) == 0);
-    int client = client_open(&world);
+    WORLD(world, 0);
+    ce_autofd int client = client_open(&world);
     use_and_close(&world, client, put);
     int server = wire_accept(world.listener);
     CHECK(wire_gets(server, put));
-    CHECK(wire_send(server, ok));
-    CHECK(wire_gets(client, ok));
+    reply(server, client, ok);
     close(server);
 
-    int other = client_open(&world);
-    CHECK(wire_send(other, get));
-    server = wire_accept(world.listener);
-    CHECK(wire_gets(server, get));
-    CHECK(wire_send(server, ok));
-    CHECK(wire_gets(other, ok));
+    ce_autofd int other = client_open(&world);
+    server = forward(&world, other, get);
+    reply(server, other, ok);
     CHECK(wire_send(other, post)); /* it may have been acted upon */
     CHECK(wire_gets(server, "POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi"));
     close(server);
     CHECK(
         ends_with_answer(other, "HTTP/1.1 502 ",
                          "The upstream closed the connection before its response was complete.\n"));
-    close(client);
-    close(other);
-    world_close(&world);
 }
 
 static int count_descriptors(void)
@@ -350,8 +281,7 @@ static int settled_descriptors(int want)
 
 static void connections_leak_nothing(void)
 {
-    struct world world;
-    REQUIRE(world_open(&world, 0) == 0);
+    WORLD(world, 0);
     int before = count_descriptors();
     for (int i = 0; i < 1000; i++) {
         int client = client_open(&world);
@@ -361,14 +291,13 @@ static void connections_leak_nothing(void)
         case 1: /* leaves in the middle of a head */
             CHECK(wire_send(client, "GET / HT"));
             break;
-        case 2: /* is reset */
-            CHECK(wire_send(client, get));
-            int server = wire_accept(world.listener);
-            CHECK(wire_gets(server, get));
+        case 2: { /* is reset */
+            int server = forward(&world, client, get);
             wire_reset(client);
             CHECK(wire_ends(server));
             close(server);
             continue;
+        }
         default: /* is malformed */
             CHECK(wire_send(client, "x\r\n\r\n"));
         }
@@ -391,32 +320,26 @@ static bool port_is_free(const struct ce_endpoint *endpoint)
 
 static void a_closed_listener_refuses_and_comes_back_at_its_port(void)
 {
-    struct world world;
+    WORLD(world, 0);
     struct ce_error err = {0};
-    REQUIRE(world_open(&world, 0) == 0);
     struct ce_endpoint before = *ce_route_endpoint(world.route);
-    int kept = client_open(&world);
+    ce_autofd int kept = client_open(&world);
     CHECK(wire_send(kept, get));
-    int server = wire_accept(world.listener);
+    ce_autofd int server = wire_accept(world.listener);
     for (int i = 0; i < 3; i++) {
         REQUIRE_OK(ce_route_listening(world.route, false, false, &err), err);
         REQUIRE_OK(ce_route_listening(world.route, false, false, &err), err);
         CHECK(client_open(&world) == -ECONNREFUSED);
         REQUIRE_OK(ce_route_listening(world.route, true, false, &err), err);
         REQUIRE_OK(ce_route_listening(world.route, true, false, &err), err);
-        int client = client_open(&world);
+        ce_autofd int client = client_open(&world);
         CHECK(client >= 0);
-        close(client);
     }
     CHECK(memcmp(&before.address, &ce_route_endpoint(world.route)->address, before.size) == 0);
     CHECK(wire_gets(server, get)); /* who was there stays */
-    CHECK(wire_send(server, ok));
-    CHECK(wire_gets(kept, ok));
+    reply(server, kept, ok);
     REQUIRE_OK(ce_route_listening(world.route, false, true, &err), err);
     CHECK(wire_is_reset(kept)); /* unless asked otherwise */
-    close(kept);
-    close(server);
-    world_close(&world);
 }
 
 static void routes_may_be_unix_sockets(void)
@@ -427,19 +350,15 @@ static void routes_may_be_unix_sockets(void)
     snprintf(un.sun_path, sizeof un.sun_path, "%s/s", folder);
     struct ce_endpoint listen = {.size = sizeof un};
     memcpy(&listen.address, &un, sizeof un);
-    struct world world;
+    WORLD(world, 0);
     struct ce_error err = {0};
-    REQUIRE(world_open(&world, 0) == 0);
     struct ce_route_config config = {.name = "unix", .listen = listen, .upstream = world.upstream};
     struct ce_route *route;
     REQUIRE_OK(ce_proxy_add_route(world.proxy, &config, &route, &err), err);
     for (int i = 0; i < 2; i++) {
         int client = wire_connect(ce_route_endpoint(route));
-        CHECK(wire_send(client, "GET / HTTP/1.1\r\nConnection: close\r\n\r\n"));
-        int server = wire_accept(world.listener);
-        CHECK(wire_gets(server, "GET / HTTP/1.1\r\n\r\n"));
-        CHECK(wire_send(server, ok));
-        CHECK(wire_gets(client, ok));
+        int server = forward_as(&world, client, last_get, last_get_sent_on);
+        reply(server, client, ok);
         CHECK(wire_ends(client));
         close(client);
         close(server);
@@ -461,9 +380,8 @@ static int count_socket(void *ctx, int family, struct ce_error *err)
 
 static void sockets_come_from_the_endpoints(void)
 {
-    struct world world;
+    WORLD(world, 0);
     struct ce_error err = {0};
-    REQUIRE(world_open(&world, 0) == 0);
     int listens = 0, connects = 0;
     struct ce_route_config config = {
         .name = "far", .listen = ce_endpoint_loopback(0), .upstream = world.upstream};
@@ -476,21 +394,15 @@ static void sockets_come_from_the_endpoints(void)
     REQUIRE_OK(ce_route_listening(route, false, false, &err), err);
     REQUIRE_OK(ce_route_listening(route, true, false, &err), err);
     CHECK(listens == 2);
-    int client = wire_connect(ce_route_endpoint(route));
-    CHECK(wire_send(client, get));
-    int server = wire_accept(world.listener);
-    CHECK(wire_gets(server, get));
-    CHECK(__atomic_load_n(&connects, __ATOMIC_SEQ_CST) == 1);
-    close(client);
-    close(server);
-    world_close(&world);
+    ce_autofd int client = wire_connect(ce_route_endpoint(route));
+    ce_autofd int server = forward(&world, client, get);
+    CHECK(server >= 0 && __atomic_load_n(&connects, __ATOMIC_SEQ_CST) == 1);
 }
 
 static void an_address_in_use_is_said(void)
 {
-    struct world world;
+    WORLD(world, 0);
     struct ce_error err = {0};
-    REQUIRE(world_open(&world, 0) == 0);
     struct ce_route_config config = {
         .name = "twice", .listen = world.upstream, .upstream = world.upstream};
     struct ce_route *route;
@@ -498,18 +410,15 @@ static void an_address_in_use_is_said(void)
     ce_endpoint_text(&world.upstream, name, sizeof name);
     CHECK(ce_proxy_add_route(world.proxy, &config, &route, &err) == -EADDRINUSE);
     CHECK(strstr(err.message, name));
-    world_close(&world);
 }
 
 static void nobody_else_is_given_the_port_of_a_closed_listener(void)
 {
-    struct world world;
+    WORLD(world, 0);
     struct ce_error err = {0};
-    REQUIRE(world_open(&world, 0) == 0);
     REQUIRE_OK(ce_route_listening(world.route, false, false, &err), err);
     CHECK(!port_is_free(ce_route_endpoint(world.route)));
     REQUIRE_OK(ce_route_listening(world.route, true, false, &err), err);
-    world_close(&world);
 }
 
 int main(void)

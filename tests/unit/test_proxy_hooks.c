@@ -5,18 +5,12 @@
 #include <pthread.h>
 
 #include "base/error.h"
-#include "check.h"
 #include "proxy_spy.h"
-
-static const char get[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 static void requests_have_an_identity(void)
 {
-    struct world world;
-    struct spy spy;
-    struct ce_rule *rule = open_with(&world, &spy, ON_REQUEST);
-    REQUIRE(rule);
+    WORLD(world, 0);
+    SPY(spy, &world, ON_REQUEST);
     static const struct {
         const char *request, *id;
         bool is_probe;
@@ -26,7 +20,7 @@ static void requests_have_an_identity(void)
         {"GET /a HTTP/1.1\r\nX-Request-Id: probe-3\r\n\r\n", "probe-3", true}, /* not counted */
         {"GET /a HTTP/1.1\r\nX-Request-Id:\r\n\r\n", "#3", false},
     };
-    int client = client_open(&world), server = -1;
+    ce_autofd int client = client_open(&world), server = -1;
     for (size_t i = 0; i < CE_COUNT(cases); i++) {
         pass(&world, client, &server, cases[i].request, ok, ok);
         CHECK_TEXT(spy.id, cases[i].id);
@@ -38,19 +32,12 @@ static void requests_have_an_identity(void)
     struct ce_route_counts counts;
     ce_route_count(world.route, &counts);
     CHECK(counts.requests == 3 && counts.responses == 3);
-    ce_rule_disarm(rule);
-    close(client);
-    close(server);
-    world_close(&world);
 }
 
 static void bodies_are_shown_whole_and_pass_unchanged(void)
 {
-    struct world world;
-    struct spy spy;
-    struct ce_rule *rule = open_with(
-        &world, &spy, ON_REQUEST | ON_RESPONSE | CE_HOOK_REQUEST_BODY | CE_HOOK_RESPONSE_BODY);
-    REQUIRE(rule);
+    WORLD(world, 0);
+    SPY(spy, &world, ON_REQUEST | ON_RESPONSE | CE_HOOK_REQUEST_BODY | CE_HOOK_RESPONSE_BODY);
     static const struct {
         const char *request, *request_body, *response, *body, *type;
         bool encoded;
@@ -67,7 +54,7 @@ static void bodies_are_shown_whole_and_pass_unchanged(void)
         {"GET / HTTP/1.1\r\n\r\n", "", "HTTP/1.1 204 None\r\nContent-Encoding: identity\r\n\r\n",
          "", "", false},
     };
-    int client = client_open(&world), server = -1;
+    ce_autofd int client = client_open(&world), server = -1;
     for (size_t i = 0; i < CE_COUNT(cases); i++) {
         pass(&world, client, &server, cases[i].request, cases[i].response, cases[i].response);
         CHECK_TEXT(spy.request_body, cases[i].request_body);
@@ -84,31 +71,20 @@ static void bodies_are_shown_whole_and_pass_unchanged(void)
     close(server);
     CHECK(wire_gets(client, "HTTP/1.1 200 OK\r\n\r\nto the end") && wire_ends(client));
     CHECK_TEXT(spy.body, "to the end");
-    ce_rule_disarm(rule);
-    close(client);
-    world_close(&world);
 }
 
 static void a_collected_body_is_asked_for(void)
 {
-    struct world world;
-    struct spy spy;
-    struct ce_rule *rule = open_with(&world, &spy, ON_REQUEST | CE_HOOK_REQUEST_BODY);
-    REQUIRE(rule);
-    int client = client_open(&world);
+    WORLD(world, 0);
+    SPY(spy, &world, ON_REQUEST | CE_HOOK_REQUEST_BODY);
+    ce_autofd int client = client_open(&world);
     CHECK(
         wire_send(client, "POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"));
     CHECK(wire_gets(client, "HTTP/1.1 100 Continue\r\n\r\n"));
-    CHECK(wire_send(client, "hi"));
-    int server = wire_accept(world.listener);
-    CHECK(wire_gets(server, "POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi"));
-    CHECK(wire_send(server, ok));
-    CHECK(wire_gets(client, ok));
+    ce_autofd int server =
+        forward_as(&world, client, "hi", "POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi");
+    reply(server, client, ok);
     CHECK_TEXT(spy.body, "hi");
-    ce_rule_disarm(rule);
-    close(client);
-    close(server);
-    world_close(&world);
 }
 
 enum { TOO_LARGE = 17 * 1024 * 1024 };
@@ -135,18 +111,14 @@ static void bodies_beyond_the_limit_pass_unhooked(void)
 {
     static const char head[] = "POST / HTTP/1.1\r\nContent-Length: 17825792\r\n\r\n";
     static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 17825792\r\n\r\n";
-    struct world world;
-    struct spy spy, other;
-    struct ce_rule *rule = open_with(
-        &world, &spy, ON_REQUEST | ON_RESPONSE | CE_HOOK_REQUEST_BODY | CE_HOOK_RESPONSE_BODY);
-    REQUIRE(rule);
-    spy_init(&other, ON_REQUEST | ON_RESPONSE); /* does not mind */
-    struct ce_rule *other_rule = arm(&world, &other);
-    int client = client_open(&world);
+    WORLD(world, 0);
+    SPY(spy, &world, ON_REQUEST | ON_RESPONSE | CE_HOOK_REQUEST_BODY | CE_HOOK_RESPONSE_BODY);
+    SPY(other, &world, ON_REQUEST | ON_RESPONSE); /* does not mind */
+    ce_autofd int client = client_open(&world);
     pthread_t sender;
     CHECK(wire_send(client, head));
     REQUIRE(pthread_create(&sender, NULL, send_too_large, &client) == 0);
-    int server = wire_accept(world.listener);
+    ce_autofd int server = wire_accept(world.listener);
     CHECK(wire_gets(server, head));
     CHECK(read_too_large(server) == TOO_LARGE);
     pthread_join(sender, NULL);
@@ -157,42 +129,25 @@ static void bodies_beyond_the_limit_pass_unhooked(void)
     pthread_join(sender, NULL);
     CHECK(spy.requests == 0 && spy.responses == 0);
     CHECK(other.requests == 1 && other.responses == 1);
-    ce_rule_disarm(other_rule);
-    ce_rule_disarm(rule);
-    close(client);
-    close(server);
-    world_close(&world);
 }
 
 static void rules_hold_for_requests_that_come_later(void)
 {
-    struct world world;
-    struct spy early, late;
-    struct ce_rule *early_rule = open_with(&world, &early, ON_REQUEST | ON_RESPONSE);
-    REQUIRE(early_rule);
-    int client = client_open(&world);
-    CHECK(wire_send(client, get));
-    int server = wire_accept(world.listener);
-    CHECK(wire_gets(server, get));
-    spy_init(&late, ON_REQUEST | ON_RESPONSE);
-    struct ce_rule *late_rule = arm(&world, &late);
-    REQUIRE(late_rule);
-    CHECK(wire_send(server, ok));
-    CHECK(wire_gets(client, ok));
+    WORLD(world, 0);
+    SPY(early, &world, ON_REQUEST | ON_RESPONSE);
+    ce_autofd int client = client_open(&world);
+    ce_autofd int server = forward(&world, client, get);
+    SPY(late, &world, ON_REQUEST | ON_RESPONSE);
+    reply(server, client, ok);
     CHECK(early.responses == 1 && late.responses == 0);
     pass(&world, client, &server, get, ok, ok);
     CHECK(late.requests == 1 && late.responses == 1);
 
     CHECK(wire_send(client, get));
     CHECK(wire_gets(server, get));
-    ce_rule_disarm(late_rule);
-    CHECK(wire_send(server, ok));
-    CHECK(wire_gets(client, ok));
+    spy_disarm(&late);
+    reply(server, client, ok);
     CHECK(early.responses == 3 && late.requests == 2 && late.responses == 1);
-    ce_rule_disarm(early_rule);
-    close(client);
-    close(server);
-    world_close(&world);
 }
 
 int main(void)
