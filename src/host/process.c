@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "host/process.h"
 
+#include <dirent.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -88,14 +89,34 @@ int ce_process_kill(const struct ce_process_id *id, struct ce_error *err)
 
 /* ---- stopping ---- */
 
+/* Whether a thread of the process is in state 'T', or is not. A signal reaches one thread after the
+ * other, and the first of them is not always the last to stop. */
+static bool has_thread(const struct ce_process_id *id, bool stopped)
+{
+    ce_autofree char *path = ce_format("/proc/%d/task", (int)id->pid);
+    DIR *tasks = path ? opendir(path) : NULL;
+    bool found = false;
+    if (!tasks)
+        return false;
+    for (const struct dirent *task; !found && (task = readdir(tasks));) {
+        struct ce_process_id thread;
+        if (task->d_name[0] != '.' && ce_process_identify(atoi(task->d_name), &thread) == 0)
+            found = (ce_process_state(&thread) == 'T') == stopped;
+    }
+    closedir(tasks);
+    return found;
+}
+
 /* Waits until the process is stopped, or no longer is. False when that takes too long. */
 static bool await_stopped(const struct ce_process_id *id, bool stopped)
 {
     int64_t until = ce_now() + state_within;
     for (;;) {
         char state = ce_process_state(id);
-        if ((state == 'T') == stopped || state == 0 || state == 'Z')
-            return (state == 'T') == stopped;
+        if (state == 0 || state == 'Z')
+            return !stopped;
+        if (!has_thread(id, !stopped))
+            return true;
         if (ce_now() >= until)
             return false;
         ce_sleep_until(ce_now() + CE_MILLISECOND / 4);
