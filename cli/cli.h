@@ -99,7 +99,7 @@ extern const struct cli_command cmd_demo, cmd_run, cmd_gate, cmd_validate, cmd_s
 int cli_args_parse(const struct cli_command *command, char **argv, struct cli_args *args,
                    struct ce_error *err);
 void cli_args_done(struct cli_args *args);
-void cli_command_help(const struct cli_command *command, FILE *out);
+int cli_command_help(const struct cli_command *command, bool json, struct ce_error *err);
 /* Which of the names was probably meant; NULL when none is near. */
 const char *cli_nearest(const char *text, const char *const *names, size_t count);
 
@@ -145,9 +145,9 @@ int cli_reports_check(const struct cli_args *args, struct ce_error *err);
 /* Writes every --report, and the results to stdout. Returns CE_EXIT_PASSED or CE_EXIT_FAILED. */
 int cli_results_print(const struct ce_results *results, const struct cli_args *args,
                       struct ce_error *err);
-/* One report to a file. Returns CE_EXIT_PASSED or CE_EXIT_FAILED. */
-int cli_report_write(const struct ce_results *results, const char *format, const char *path,
-                     struct ce_error *err);
+/* One report to a file. Returns CE_EXIT_PASSED or CE_EXIT_FAILED. Says on stderr what went wrong,
+ * even under --json: stdout is for the results, which are not lost with a copy of them. */
+int cli_report_write(const struct ce_results *results, const char *format, const char *path);
 /* `gate`: also holds the results against args->min_score. The whole of `run` and `gate`. */
 int cli_run_file(const struct cli_args *args, bool gate, struct ce_error *err);
 
@@ -156,7 +156,7 @@ int cli_run_file(const struct cli_args *args, bool gate, struct ce_error *err);
 /* On a terminal one line for each run, redrawn in place; elsewhere one for each finished run. */
 struct cli_progress {
     bool live, color, quiet; /* quiet: no plain lines */
-    char drawn[256];         /* what the terminal's line shows now */
+    char drawn[320];         /* what the terminal's line shows now */
 };
 void cli_progress_start(struct cli_progress *progress, bool json);
 ce_progress_fn cli_progress_show;

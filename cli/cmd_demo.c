@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const char default_folder[] = "chaoseater-demo";
 
@@ -24,9 +25,9 @@ static int write_reports(const struct ce_results *results, const char *folder, b
     char *text = join(folder, "report.txt"), *json = join(folder, "report.json");
     int exit_code = text && json ? CE_EXIT_PASSED : cli_fail_memory(err);
     if (exit_code == CE_EXIT_PASSED)
-        exit_code = cli_report_write(results, "text", text, err);
+        exit_code = cli_report_write(results, "text", text);
     if (exit_code == CE_EXIT_PASSED)
-        exit_code = cli_report_write(results, "json", json, err);
+        exit_code = cli_report_write(results, "json", json);
     if (exit_code == CE_EXIT_PASSED && say)
         printf("\nReports: %s, %s\n", text, json);
     free(text);
@@ -41,15 +42,33 @@ static int demo_exit(const struct ce_results *results)
     return ce_results_clean(results) ? CE_EXIT_PASSED : ce_results_exit_code(results);
 }
 
-static int run_demo(struct ce_document *doc, const struct cli_args *args, struct ce_error *err)
+/* Known before the demo, not after it. */
+static int make_folder(const char *folder, struct ce_error *err)
 {
-    const char *folder = args->out ? args->out : default_folder;
-    int exit_code = cli_document_prepare(doc, args, err);
-    if (exit_code != CE_EXIT_PASSED)
-        return exit_code;
     if (mkdir(folder, 0777) < 0 && errno != EEXIST)
         return cli_fail(err, CE_EXIT_USAGE, errno, "cannot make the folder '%s': %s", folder,
                         strerror(errno));
+    char *inside = join(folder, ".");
+    if (!inside)
+        return cli_fail_memory(err);
+    int exit_code = CE_EXIT_PASSED;
+    if (access(inside, W_OK | X_OK) < 0)
+        exit_code = cli_fail(err, CE_EXIT_USAGE, errno, "cannot write to the folder '%s': %s",
+                             folder, strerror(errno));
+    free(inside);
+    return exit_code;
+}
+
+static int run_demo(struct ce_document *doc, const struct cli_args *args, struct ce_error *err)
+{
+    const char *folder = args->out ? args->out : default_folder;
+    int exit_code = cli_reports_check(args, err);
+    if (exit_code == CE_EXIT_PASSED)
+        exit_code = cli_document_prepare(doc, args, err);
+    if (exit_code == CE_EXIT_PASSED)
+        exit_code = make_folder(folder, err);
+    if (exit_code != CE_EXIT_PASSED)
+        return exit_code;
 
     struct ce_results *results = NULL;
     exit_code = cli_suite_run(doc, args, true, &results, err);
@@ -80,6 +99,7 @@ static const struct cli_option options[] = {
     CLI_OPTION_ONLY,
     CLI_OPTION_SET,
     CLI_OPTION_SEED,
+    CLI_OPTION_REPORT,
     CLI_OPTION_STATE_DIR,
     CLI_OPTION_JSON,
     CLI_OPTION_HELP,

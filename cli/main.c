@@ -3,9 +3,11 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 /* clang-format off */
 static const struct {
@@ -18,23 +20,41 @@ static const struct {
 };
 /* clang-format on */
 
-static void print_help(FILE *out)
+static void print_help_text(void)
 {
-    fputs("Usage: chaoseater COMMAND [OPTION]...\n\n"
-          "Breaks ML pipelines on purpose, proves it, measures it, puts everything back.\n\n",
-          out);
+    puts("Usage: chaoseater COMMAND [OPTION]...\n\n"
+         "Breaks ML pipelines on purpose, proves it, measures it, puts everything back.\n");
     for (size_t i = 0; i < CLI_COUNT(commands); i++) {
         const struct cli_command *command = commands[i].command;
         char left[40];
         snprintf(left, sizeof left, "%s %s", command->name,
                  command->operand ? command->operand : "");
         if (commands[i].title)
-            fprintf(out, "%s\n", commands[i].title);
-        fprintf(out, "  %-16s %s\n", left, command->summary);
+            puts(commands[i].title);
+        printf("  %-16s %s\n", left, command->summary);
     }
-    fputs("\n`chaoseater COMMAND --help` lists options; chaoseater(1) has the exit codes.\n"
-          "\nExample:\n  chaoseater run examples/mission.yaml --set duration=5s\n",
-          out);
+    puts("\n`chaoseater COMMAND --help` lists options; chaoseater(1) has the exit codes.\n"
+         "\nExample:\n  chaoseater run examples/mission.yaml --set duration=5s");
+}
+
+static int print_help_json(struct ce_error *err)
+{
+    json_t *names = json_array();
+    for (size_t i = 0; i < CLI_COUNT(commands); i++) {
+        const struct cli_command *command = commands[i].command;
+        (void)json_array_append_new(names,
+                                    json_pack("{s:s, s:s?, s:s}", "name", command->name, "operand",
+                                              command->operand, "summary", command->summary));
+    }
+    return cli_print_json(json_pack("{s:o}", "commands", names), err);
+}
+
+static int print_help(bool json, struct ce_error *err)
+{
+    if (json)
+        return print_help_json(err);
+    print_help_text();
+    return CE_EXIT_PASSED;
 }
 
 static const struct cli_command *find_command(const char *name, struct ce_error *err)
@@ -75,7 +95,7 @@ static int run_command(char **argv, struct ce_error *err)
     struct cli_args args = {.min_score = 70};
     int exit_code = cli_args_parse(command, argv + 1, &args, err);
     if (exit_code == CE_EXIT_PASSED && args.help)
-        cli_command_help(command, stdout);
+        exit_code = cli_command_help(command, args.json, err);
     else if (exit_code == CE_EXIT_PASSED)
         exit_code = command->run(&args, err);
     cli_args_done(&args);
@@ -94,6 +114,18 @@ static int flush_stdout(int exit_code)
     return exit_code == CE_EXIT_PASSED ? CE_EXIT_FAILED : exit_code;
 }
 
+/* Started with a standard stream closed, the next file to be opened would take its number, and what
+ * is printed would end up in the journal. Opened for the wrong direction, so that using one still
+ * fails. */
+static bool occupy_standard_streams(void)
+{
+    static const int modes[] = {O_WRONLY, O_RDONLY, O_RDONLY};
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", modes[fd] | O_CLOEXEC) != fd)
+            return false;
+    return true;
+}
+
 /* A pipeline that hangs keeps every request's connection open, in the workload and twice in the
  * proxy: more than the usual 1024 descriptors. */
 static void raise_descriptor_limit(void)
@@ -109,6 +141,8 @@ int main(int argc, char **argv)
 {
     struct ce_error err = {0};
     int exit_code = CE_EXIT_PASSED;
+    if (!occupy_standard_streams())
+        return CE_EXIT_FAILED;
     /* A reader of stdout that goes away must not kill a run on its way through rollback. */
     (void)signal(SIGPIPE, SIG_IGN);
     raise_descriptor_limit();
@@ -117,7 +151,7 @@ int main(int argc, char **argv)
         exit_code =
             cli_fail(&err, CE_EXIT_USAGE, EINVAL, "no command; `chaoseater --help` lists them");
     else if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
-        print_help(stdout);
+        exit_code = print_help(asks_for_json(argv), &err);
     else if (strcmp(argv[1], "--version") == 0)
         printf(asks_for_json(argv) ? "{\"version\": \"%s\"}\n" : "chaoseater %s\n", ce_version());
     else

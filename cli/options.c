@@ -214,15 +214,31 @@ void cli_args_done(struct cli_args *args)
     *args = (struct cli_args){0};
 }
 
-void cli_command_help(const struct cli_command *command, FILE *out)
+static void print_help(const struct cli_command *command)
 {
-    fprintf(out, "Usage: chaoseater %s%s%s [OPTION]...\n\n%s\n\nOptions:\n", command->name,
-            command->operand ? " " : "", command->operand ? command->operand : "",
-            command->details);
+    printf("Usage: chaoseater %s%s%s [OPTION]...\n\n%s\n\nOptions:\n", command->name,
+           command->operand ? " " : "", command->operand ? command->operand : "", command->details);
     for (const struct cli_option *option = command->options; option->name; option++) {
         char left[40];
         snprintf(left, sizeof left, "--%s %s", option->name, option->value ? option->value : "");
-        fprintf(out, "  %-22s %s\n", left, option->doc);
+        printf("  %-22s %s\n", left, option->doc);
     }
-    fprintf(out, "\nExample:\n  %s\n", command->example);
+    printf("\nExample:\n  %s\n", command->example);
+}
+
+int cli_command_help(const struct cli_command *command, bool json, struct ce_error *err)
+{
+    if (!json) {
+        print_help(command);
+        return CE_EXIT_PASSED;
+    }
+    json_t *options = json_array();
+    for (const struct cli_option *option = command->options; option->name; option++)
+        (void)json_array_append_new(options, json_pack("{s:s, s:s?, s:s}", "name", option->name,
+                                                       "value", option->value, "doc", option->doc));
+    return cli_print_json(json_pack("{s:s, s:s?, s:s, s:s, s:s, s:o}", "name", command->name,
+                                    "operand", command->operand, "summary", command->summary,
+                                    "details", command->details, "example", command->example,
+                                    "options", options),
+                          err);
 }

@@ -28,16 +28,29 @@ static size_t terminal_columns(void)
     return window.ws_col;
 }
 
+/* Ends the text after at most `size` bytes, not in the middle of a UTF-8 sequence. */
+static void cut(char *text, size_t size)
+{
+    if (strlen(text) <= size)
+        return;
+    while (size > 0 && ((unsigned char)text[size] & 0xc0) == 0x80)
+        size--;
+    text[size] = '\0';
+}
+
 static void draw(struct cli_progress *progress, const char *text)
 {
     char line[sizeof progress->drawn];
-    snprintf(line, sizeof line, "%.*s", (int)terminal_columns() - 1, text);
+    snprintf(line, sizeof line, "%s", text);
+    cut(line, terminal_columns() - 1);
     if (strcmp(line, progress->drawn) == 0)
         return;
     memcpy(progress->drawn, line, sizeof line);
     fprintf(stderr, "%s%s", erase_line, line);
     fflush(stderr);
 }
+
+enum { TITLE_SIZE = 256 }; /* more than a name may take */
 
 /* "[3/14] slow_inference_test (naive)" */
 static void title(const struct ce_progress *now, char *text, size_t size)
@@ -49,11 +62,14 @@ static void title(const struct ce_progress *now, char *text, size_t size)
 
 static void show_running(struct cli_progress *progress, const struct ce_progress *now)
 {
-    enum { WIDTH = 16 }; /* all of it fits 80 columns, unless the name is long */
-    char name[120], text[256];
+    /* All of it fits 80 columns; of a name that is too long for that, the beginning is shown. */
+    enum { WIDTH = 16, NAME_LEAST = 38, REST = sizeof " verifying_undo  100 % " + WIDTH };
+    char name[TITLE_SIZE], text[sizeof progress->drawn];
+    size_t columns = terminal_columns();
     double fraction = now->fraction < 0 ? 0 : now->fraction > 1 ? 1 : now->fraction;
     int full = (int)(fraction * WIDTH);
     title(now, name, sizeof name);
+    cut(name, columns > NAME_LEAST + REST ? columns - REST : NAME_LEAST);
     snprintf(text, sizeof text, "%-38s %-14s %.*s%.*s %3.0f %%", name, now->phase, full,
              "################", WIDTH - full, "................", fraction * 100);
     draw(progress, text);
@@ -61,7 +77,7 @@ static void show_running(struct cli_progress *progress, const struct ce_progress
 
 static void show_ended(struct cli_progress *progress, const struct ce_progress *now)
 {
-    char name[120], score[32] = "no score";
+    char name[TITLE_SIZE], score[32] = "no score";
     bool completed = strcmp(now->status, "completed") == 0;
     const char *ending = completed ? now->verdict : now->status;
     const char *color = strcmp(ending, "passed") == 0     ? "\033[32m"

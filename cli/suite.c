@@ -20,12 +20,21 @@ static void note_signal(int number)
         stop_signal = number;
 }
 
-static void catch_signals(void)
+static const int stop_signals[] = {SIGINT, SIGTERM};
+
+static void catch_signals(struct sigaction before[CLI_COUNT(stop_signals)])
 {
     struct sigaction action = {.sa_handler = note_signal, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
+    for (size_t i = 0; i < CLI_COUNT(stop_signals); i++)
+        (void)sigaction(stop_signals[i], &action, &before[i]);
+}
+
+/* Once nothing is live any more, whatever blocks (a report's reader, say) may be interrupted. */
+static void release_signals(const struct sigaction before[CLI_COUNT(stop_signals)])
+{
+    for (size_t i = 0; i < CLI_COUNT(stop_signals); i++)
+        (void)sigaction(stop_signals[i], &before[i], NULL);
 }
 
 /* ---- the document ---- */
@@ -83,10 +92,12 @@ int cli_suite_run(const struct ce_document *doc, const struct cli_args *args, bo
         .progress = cli_progress_show,
         .progress_ctx = &progress,
     };
-    catch_signals();
+    struct sigaction before[CLI_COUNT(stop_signals)];
+    catch_signals(before);
     cli_progress_start(&progress, args->json);
     int r = ce_suite_run(doc, &options, ret_results, err);
     cli_progress_end(&progress);
+    release_signals(before);
     /* EUCLEAN: an earlier run has left something that could not be put back. */
     return r == -EUCLEAN ? CE_EXIT_DIRTY : r < 0 ? CE_EXIT_FAILED : CE_EXIT_PASSED;
 }
@@ -122,6 +133,11 @@ static int path_check(const char *path, struct ce_error *err)
         return cli_fail(err, CE_EXIT_USAGE, errno, "--report: cannot write '%s': %s", path,
                         strerror(errno));
     }
+    /* ENOENT where something stands nevertheless: a link to nowhere. */
+    struct stat link;
+    if (errno != ENOENT || lstat(path, &link) == 0)
+        return cli_fail(err, CE_EXIT_USAGE, errno, "--report: cannot write '%s': %s", path,
+                        strerror(errno));
     const char *slash = strrchr(path, '/');
     char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
     if (!folder)
@@ -150,35 +166,43 @@ int cli_reports_check(const struct cli_args *args, struct ce_error *err)
     return CE_EXIT_PASSED;
 }
 
-int cli_report_write(const struct ce_results *results, const char *format, const char *path,
-                     struct ce_error *err)
+static int report_write(const struct ce_results *results, const char *format, const char *path,
+                        struct ce_error *err)
 {
     FILE *out = fopen(path, "we");
-    if (!out)
-        return cli_fail(err, CE_EXIT_FAILED, errno, "cannot write the report '%s': %s", path,
-                        strerror(errno));
-    int r = ce_results_write(results, format, out, false, err);
-    if (fclose(out) != 0 && r >= 0)
-        return cli_fail(err, CE_EXIT_FAILED, errno, "cannot write the report '%s': %s", path,
-                        strerror(errno));
-    return r < 0 ? CE_EXIT_FAILED : CE_EXIT_PASSED;
+    int r = out ? ce_results_write(results, format, out, false, err) : -errno;
+    if (out && fclose(out) != 0 && r >= 0)
+        r = -errno;
+    if (r < 0)
+        return cli_fail(err, CE_EXIT_FAILED, -r, "cannot write the report '%s': %s", path,
+                        strerror(-r));
+    return CE_EXIT_PASSED;
+}
+
+int cli_report_write(const struct ce_results *results, const char *format, const char *path)
+{
+    struct ce_error why = {0};
+    int exit_code = report_write(results, format, path, &why);
+    if (exit_code != CE_EXIT_PASSED)
+        cli_print_error(&why, exit_code, false);
+    return exit_code;
 }
 
 int cli_results_print(const struct ce_results *results, const struct cli_args *args,
                       struct ce_error *err)
 {
+    int exit_code = CE_EXIT_PASSED;
     for (size_t i = 0; i < args->reports.count; i++) {
         const char *path = NULL, *format = report_split(args->reports.items[i], &path);
-        int exit_code = cli_report_write(results, format, path, err);
-        if (exit_code != CE_EXIT_PASSED)
-            return exit_code;
+        if (cli_report_write(results, format, path) != CE_EXIT_PASSED)
+            exit_code = CE_EXIT_FAILED;
     }
     bool color = !args->json && cli_wants_color(stdout);
     int r = ce_results_write(results, args->json ? "json" : "text", stdout, color, err);
     if (r < 0 && !cli_reader_is_gone())
         return CE_EXIT_FAILED;
     *err = (struct ce_error){0};
-    return CE_EXIT_PASSED;
+    return exit_code;
 }
 
 /* ---- run and gate ---- */

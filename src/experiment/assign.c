@@ -113,6 +113,14 @@ static int set_experiment_key(const struct assignment *a, struct ce_error *err)
     return 0;
 }
 
+/* The prefix under which --set would find the key; "" when there is none. */
+static const char *section_with(const char *key)
+{
+    if (ce_param_find(ce_pipeline_rules.table, key))
+        return "pipeline.";
+    return ce_param_find(ce_prometheus_rules.table, key) ? "prometheus." : "";
+}
+
 /* Nothing has such a key: says which names there are, those of the parameters included. */
 static int fail_nowhere(const struct assignment *a, bool parameters_only, struct ce_error *err)
 {
@@ -132,10 +140,12 @@ static int fail_nowhere(const struct assignment *a, bool parameters_only, struct
 
     char shown[CE_TEXT_SHOWN_SIZE];
     ce_text_show(a->key, shown);
-    const char *near = ce_text_nearest(a->key, names, n);
-    return ce_fail_place(err, &a->place, EINVAL, "no experiment has a %s '%s'%s%s%s",
+    const char *section = parameters_only ? "" : section_with(a->key);
+    const char *near = section[0] ? a->key : ce_text_nearest(a->key, names, n);
+    return ce_fail_place(err, &a->place, EINVAL, "no experiment has a %s '%s'%s%s%s%s",
                          parameters_only ? "parameter" : "key or parameter", shown,
-                         near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+                         near ? "; did you mean '" : "", section, near ? near : "",
+                         near ? "'?" : "");
 }
 
 static int set_parameter(const struct assignment *a, bool parameters_only, struct ce_error *err)

@@ -316,9 +316,9 @@ static int check_name(const struct ce_document *doc, const struct ce_experiment 
     ce_text_show(experiment->name, shown);
     if (experiment->name[0] == '\0')
         return ce_fail_place(err, place, EINVAL, "name: must not be empty");
-    if (strlen(experiment->name) > 200 || has_control(experiment->name))
-        return ce_fail_place(err, place, EINVAL, "name: '%s' is not one line of at most 200 bytes",
-                             shown);
+    if (strlen(experiment->name) > CE_NAME_MAX || has_control(experiment->name))
+        return ce_fail_place(err, place, EINVAL, "name: '%s' is not one line of at most %d bytes",
+                             shown, CE_NAME_MAX);
     for (const struct ce_experiment *other = doc->experiments; other < experiment; other++) {
         if (strcmp(other->name, experiment->name) != 0)
             continue;

@@ -7,6 +7,7 @@
 #include "experiment/node.h"
 
 #define CE_DOCUMENT_SIZE_MAX ((size_t)16 << 20)
+#define CE_NAME_MAX          200 /* bytes of an experiment's name */
 
 /* The document's own keys; `experiments`, `pipeline` and `prometheus` are sections. */
 struct ce_document_keys {

@@ -123,6 +123,10 @@ void ce_place_text(const struct ce_place *place, char *text, size_t size)
         snprintf(text, size, "%s%s", place->origin, numbers);
     else
         snprintf(text, size, "...%s%s", place->origin + n - (room - 3), numbers);
+    /* The name of a file, or an option's value: no terminal shall obey it. */
+    for (char *p = text; *p != '\0'; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            *p = '?';
 }
 
 int ce_fail_place(struct ce_error *err, const struct ce_place *place, int code, const char *fmt,

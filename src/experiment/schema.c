@@ -54,9 +54,10 @@ static json_t *experiment_schema(void)
             return NULL;
     json_t *properties = json_object_get(schema, "properties");
     json_t *fault_type = json_object_get(properties, "fault_type");
+    json_t *name = json_object_get(properties, "name");
     if (json_object_del(fault_type, "type") < 0 || json_object_set(fault_type, "enum", names) < 0 ||
-        json_object_set_new(json_object_get(properties, "name"), "minLength", json_integer(1)) <
-            0 ||
+        json_object_set_new(name, "minLength", json_integer(1)) < 0 ||
+        json_object_set_new(name, "maxLength", json_integer(CE_NAME_MAX)) < 0 ||
         json_object_set_new(
             properties, "parameters",
             json_pack("{s:[s,s], s:s}", "type", "object", "null", "description",

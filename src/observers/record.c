@@ -116,13 +116,12 @@ static json_t *latency_json(const struct ce_record *record)
     ce_autojson json_t *latency = json_object();
     for (size_t i = 0; i < CE_RECORD_PHASES; i++) {
         const struct ce_phase_summary *phase = &record->phases[i];
-        if (phase->operations == 0)
-            continue;
+        bool any = phase->operations > 0;
         json_t *values = json_pack("{s:o, s:o, s:o, s:o}",
-                                   "p50", ce_json_number(phase->p50_ms),
-                                   "p90", ce_json_number(phase->p90_ms),
-                                   "p99", ce_json_number(phase->p99_ms),
-                                   "max", ce_json_number(phase->max_ms));
+                                   "p50", ce_json_number(any ? phase->p50_ms : NAN),
+                                   "p90", ce_json_number(any ? phase->p90_ms : NAN),
+                                   "p99", ce_json_number(any ? phase->p99_ms : NAN),
+                                   "max", ce_json_number(any ? phase->max_ms : NAN));
         if (json_object_set_new(latency, ce_record_phase_names[i], values) < 0)
             return NULL;
     }

@@ -184,8 +184,9 @@ static json_t *type_schema(const struct ce_param *param)
         return optional ? json_pack("{s:[s,s,s]}", "type", "string", "number", "null")
                         : json_pack("{s:[s,s]}", "type", "string", "number");
     case CE_PARAM_NAMES:
-        return json_pack("{s:[s,s,s,s], s:{s:[s,s]}}", "type", "array", "string", "number", "null",
-                         "items", "type", "string", "number");
+        return json_pack("{s:[s,s,s,s], s:i, s:{s:[s,s], s:i}}", "type", "array", "string",
+                         "number", "null", "minLength", 1, "items", "type", "string", "number",
+                         "minLength", 1);
     case CE_PARAM_END:
         break;
     }

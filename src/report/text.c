@@ -108,7 +108,7 @@ static void set_verified(struct ce_table_cell *cell, const struct ce_record *rec
 {
     if (record->control)
         ce_cell_set(cell, CE_COLOR_NONE, "%s", control);
-    else if (record->status == CE_STATUS_SKIPPED)
+    else if (record->status != CE_STATUS_COMPLETED && !record->verified)
         ce_cell_set(cell, CE_COLOR_NONE, "-");
     else
         ce_cell_set(cell, record->verified ? CE_COLOR_NONE : CE_COLOR_BAD,
@@ -387,11 +387,10 @@ static int write_verifications(const struct ce_report *report, FILE *out, bool c
         const struct ce_record *record = report->records[i];
         const char *seen = record->verification ? record->verification : "";
         const char *word = "";
-        if (record->control)
-            word = "control run, nothing to verify";
-        else if (seen[0] == '\0')
-            word = "nothing, it did not come to that";
-        else if (!record->verified)
+        if (seen[0] == '\0')
+            word = record->control ? "control run, nothing to verify"
+                                   : "nothing, it did not come to that";
+        else if (record->verdict == CE_VERDICT_INVALID)
             word = "no effect";
         CE_TRY(write_about(out, record, word, seen));
     }
@@ -442,7 +441,7 @@ static int write_opening(const struct ce_report *report, FILE *out, bool color)
     ce_write_heading(out, text, color);
     for (size_t i = 0; i < report->count; i++) {
         const char *isolation = report->records[i]->isolation;
-        bool seen = !isolation;
+        bool seen = !isolation || isolation[0] == '\0';
         for (size_t j = 0; j < i; j++)
             seen = seen || same_text(report->records[j]->isolation, isolation);
         if (seen)
@@ -485,9 +484,11 @@ static int write_all(const struct ce_report *report, FILE *out, bool color)
 int ce_report_write_text(const struct ce_report *report, FILE *out, bool color,
                          struct ce_error *err)
 {
+    errno = 0;
     if (write_all(report, out, color) < 0)
         return ce_fail_memory(err);
-    if (fflush(out) == EOF || ferror(out))
-        return ce_fail(err, EIO, "cannot write the report: %s", strerror(errno ? errno : EIO));
-    return 0;
+    if (fflush(out) != EOF && !ferror(out))
+        return 0;
+    int code = errno ? errno : EIO;
+    return ce_fail(err, code, "cannot write the report: %s", strerror(code));
 }

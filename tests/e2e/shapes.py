@@ -88,11 +88,10 @@ def check_run(run, where="run"):
     check(run["rollback"], ROLLBACK, f"{where}.rollback")
     for phase in PHASES:
         count = run["metrics"]["operations"][phase]
-        latency = run["metrics"]["latency_ms"].get(phase)
+        latency = run["metrics"]["latency_ms"][phase]
         assert isinstance(count, int)
-        assert (count > 0) == (latency is not None), f"{where}.metrics: {phase}"
-        if latency is not None:
-            check(latency, LATENCY, f"{where}.metrics.latency_ms.{phase}")
+        check(latency, LATENCY, f"{where}.metrics.latency_ms.{phase}")
+        assert all((count > 0) == (value is not None) for value in latency.values()), f"{where}.metrics: {phase}"
     for i, step in enumerate(run["rollback"]["steps"]):
         check(step, STEP, f"{where}.rollback.steps[{i}]")
     assert run["status"] in STATUSES

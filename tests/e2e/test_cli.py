@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: MIT
 """The command line itself: help, version, errors, and that every document it prints is one."""
 
+import fcntl
 import json
+import os
+import pty
 import re
+import struct
 import subprocess
+import termios
+import time
 
 import pytest
 
@@ -25,6 +31,15 @@ def test_help_fits_one_screen_and_ends_with_an_example(chaoseater, command):
     assert lines[0].startswith("Usage: chaoseater")
     assert lines[-2] == "Example:"
     assert lines[-1].startswith("  chaoseater ")
+
+
+def test_help_under_json_is_a_document(chaoseater):
+    listed = json.loads(chaoseater("--help", "--json").stdout)["commands"]
+    assert {command["name"] for command in listed if command["summary"]} == set(COMMANDS)
+    for command in listed:
+        document = json.loads(chaoseater(command["name"], "--help", "--json").stdout)
+        assert document["name"] == command["name"] and document["operand"] == command["operand"]
+        assert {"json", "help"} <= {option["name"] for option in document["options"]}
 
 
 def test_help_names_every_command(chaoseater):
@@ -133,3 +148,83 @@ def test_a_reader_that_has_seen_enough_is_none(chaoseater):
     process.stderr.close()
     assert process.wait(timeout=60) == 0
     assert errors == b""
+
+
+SHORT = """
+experiments:
+  - {name: short, layer: model, fault_type: slow_inference, duration: 200ms, baseline: 500ms,
+     parameters: {latency_ms: 20}}
+"""
+
+
+def test_a_report_that_cannot_be_written_costs_no_results(chaoseater, tmp_path):
+    (tmp_path / "plan.yaml").write_text(SHORT)
+    done = chaoseater("run", "plan.yaml", "--report", "text=/dev/full", "--report", "json=kept.json", "--json")
+    assert done.returncode == 4
+    assert done.stderr == "chaoseater: cannot write the report '/dev/full': No space left on device\n"
+    assert json.loads(done.stdout) == json.loads((tmp_path / "kept.json").read_text())
+    assert len(json.loads(done.stdout)["runs"]) == 1
+
+
+def test_a_report_that_nobody_reads_can_be_interrupted(chaoseater, tmp_path):
+    (tmp_path / "plan.yaml").write_text(SHORT)
+    os.mkfifo(tmp_path / "pipe")
+    process = chaoseater.start("run", "plan.yaml", "--report", "json=pipe", stderr=subprocess.PIPE)
+    assert process.stderr.readline().startswith(b"[1/1] short")  # from here on nothing is left to do but the report
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        process.terminate()
+        time.sleep(0.05)
+    process.stderr.close()
+    assert process.poll() in (-15, 143)
+
+
+@pytest.mark.parametrize("path", ["dangling", "plan.yaml/report", "x" * 300])
+def test_a_report_that_cannot_be_made_is_known_before_the_run(chaoseater, tmp_path, path):
+    (tmp_path / "plan.yaml").write_text(SHORT)
+    (tmp_path / "dangling").symlink_to("missing/report")
+    done = chaoseater("run", "plan.yaml", "--report", f"json={path}")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("chaoseater: --report: cannot write ")
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_a_closed_standard_stream_is_not_given_to_a_file(chaoseater, tmp_path, closed):
+    """Else what is printed ends up in whatever is opened next: the journal."""
+    reader, writer = os.pipe()
+    os.mkfifo(tmp_path / "plan.yaml")
+    process = chaoseater.start("validate", "plan.yaml", preexec_fn=lambda: os.close(closed))
+    with open(tmp_path / "plan.yaml", "w") as plan:  # returns once the document is being read
+        name = os.readlink(f"/proc/{process.pid}/fd/{closed}")
+        plan.write(SHORT)
+    assert process.wait(timeout=60) == (4 if closed == 1 else 0)
+    assert name == "/dev/null"
+
+
+def test_a_closed_stdout_is_an_error(chaoseater):
+    process = chaoseater.start("faults", preexec_fn=lambda: os.close(1), stderr=subprocess.PIPE)
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=60) == 4
+    assert errors == b"chaoseater: cannot write to standard output: Bad file descriptor\n"
+
+
+def test_progress_on_a_terminal_fits_it_whatever_the_name(chaoseater, tmp_path):
+    (tmp_path / "plan.yaml").write_text(SHORT.replace("short", "é" * 95))
+    terminal, stderr = pty.openpty()
+    fcntl.ioctl(stderr, termios.TIOCSWINSZ, struct.pack("HHHH", 25, 80, 0, 0))
+    env = {**chaoseater.env, "TERM": "xterm", "NO_COLOR": "1"}
+    process = chaoseater.start("run", "plan.yaml", env=env, stdout=subprocess.DEVNULL, stderr=stderr)
+    os.close(stderr)
+    seen = b""
+    try:
+        while chunk := os.read(terminal, 4096):
+            seen += chunk
+    except OSError:  # how Linux says that nobody writes to it any more
+        pass
+    os.close(terminal)
+    assert process.wait(timeout=60) == 0
+    frames = seen.decode().split("\r\x1b[K")[1:]
+    assert all(len(frame) < 80 and frame.endswith(" %") for frame in frames[:-1] if frame)
+    assert any(" observing " in frame for frame in frames)
+    assert "é" * 95 in frames[-1] and "passed" in frames[-1]

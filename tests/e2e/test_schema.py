@@ -22,6 +22,8 @@ BAD = {
     "unknown_experiment_key": {"experiments": [EXPERIMENT | {"paramters": {}}]},
     "name_missing": {"experiments": [{"layer": "model", "fault_type": "slow_inference"}]},
     "name_empty": {"experiments": [EXPERIMENT | {"name": ""}]},
+    "name_too_long": {"experiments": [EXPERIMENT | {"name": "x" * 201}]},
+    "tag_empty": {"experiments": [EXPERIMENT | {"tags": ["a", ""]}]},
     "unknown_fault": {"experiments": [EXPERIMENT | {"fault_type": "volcano"}]},
     "wrong_layer": {"experiments": [EXPERIMENT | {"layer": "data"}]},
     "duration_zero": {"experiments": [EXPERIMENT | {"duration": 0}]},

@@ -180,7 +180,7 @@ static void a_run_has_the_documented_keys_in_order(void)
     check_keys(run, "metrics",
                "recovery_time accuracy_degradation pipeline_downtime error_count baseline_accuracy "
                "fault_accuracy latency_ms operations");
-    check_keys(run, "metrics.latency_ms", "baseline fault recovery");
+    check_keys(run, "metrics.latency_ms", "baseline fault rollback recovery");
     check_keys(run, "metrics.latency_ms.fault", "p50 p90 p99 max");
     check_keys(run, "metrics.operations", "baseline fault rollback recovery");
     check_keys(run, "score", "formula value terms");
@@ -261,7 +261,9 @@ static void what_was_not_measured_is_null(void)
     CHECK_TEXT(json_string_value(at(run, "reason")), "baseline");
     CHECK(strstr(json_string_value(at(run, "detail")), "was not healthy") != NULL);
     CHECK(json_array_size(at(run, "rollback.steps")) == 0);
-    check_keys(run, "metrics.latency_ms", "baseline");
+    CHECK(json_is_number(at(run, "metrics.latency_ms.baseline.p50")) &&
+          json_is_null(at(run, "metrics.latency_ms.fault.p50")) &&
+          json_is_null(at(run, "metrics.latency_ms.recovery.max")));
 }
 
 static void a_sentence_cut_within_a_character_is_still_json(void)
@@ -466,6 +468,25 @@ static void one_profile_has_room(void)
 
 /* clang-format on */
 
+/* It did not come to starting a pipeline, injecting a fault, or seeing one. */
+static void a_run_that_failed_early_claims_nothing(void)
+{
+    CE_CLEANUP(records_done_p) struct records *records = records_new();
+    struct ce_record *record = add(records, "spikes", "model", "slow_inference", "naive");
+    record->status = CE_STATUS_FAILED;
+    record->verdict = CE_VERDICT_INCONCLUSIVE;
+    record->verified = false;
+    free(record->isolation);
+    free(record->verification);
+    REQUIRE(record->isolation = strdup(""));
+    REQUIRE(record->verification = strdup("not looked at: the fault was not injected"));
+    struct ce_report report = {.records = (const struct ce_record *const *)&record, .count = 1};
+    ce_autofree char *text = text_of(&report, false);
+    CHECK(strstr(text, "pipeline isolation") == NULL);
+    CHECK(strstr(text, "  model  -  ") != NULL);
+    CHECK(strstr(text, "naive: not looked at: the fault was not injected\n") != NULL);
+}
+
 static void an_empty_suite_says_so(void)
 {
     struct ce_report report = {.seed = 1};
@@ -605,6 +626,7 @@ int main(void)
     TEST(the_written_json_reads_back);
     TEST(two_profiles_stand_side_by_side);
     TEST(one_profile_has_room);
+    TEST(a_run_that_failed_early_claims_nothing);
     TEST(an_empty_suite_says_so);
     TEST(no_line_exceeds_the_width);
     TEST(color_changes_nothing_but_color);
