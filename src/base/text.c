@@ -161,7 +161,8 @@ static size_t distance(const char *a, const char *b)
 const char *ce_text_nearest(const char *text, const char *const *names, size_t count)
 {
     const char *best = NULL;
-    size_t best_distance = strlen(text) / 3 + 2;
+    /* Nothing is near a word too long to be a name. */
+    size_t best_distance = strlen(text) < 64 ? strlen(text) / 3 + 2 : 0;
     for (size_t i = 0; i < count; i++) {
         size_t d = distance(text, names[i]);
         if (d < best_distance) {

@@ -87,7 +87,8 @@ static int streams_of(const struct job *job, size_t index, struct ce_cell_stream
 static int choose_columns(struct job *job, const char *path, struct ce_error *err)
 {
     const struct ce_names *named = &job->fault->columns;
-    CE_TRY(ce_profile_require(&job->profile, path, named, err));
+    const char *called = job->fault->input ? job->fault->input : path;
+    CE_TRY(ce_profile_require(&job->profile, called, named, err));
     job->chosen = calloc(job->profile.column_count, sizeof *job->chosen);
     if (!job->chosen)
         return ce_fail_memory(err);

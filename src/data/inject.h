@@ -29,8 +29,9 @@ struct ce_cell {
 
 /* How a data fault rewrites cells. */
 struct ce_cell_fault {
-    const char *name; /* of the fault: part of the recipe */
-    double rate;      /* per eligible cell, independent (Bernoulli) */
+    const char *name;  /* of the fault: part of the recipe */
+    const char *input; /* what messages call the input; NULL: its path */
+    double rate;       /* per eligible cell, independent (Bernoulli) */
     uint64_t seed;
     struct ce_names columns; /* empty: all for which `takes_column` says yes */
     void *ctx;

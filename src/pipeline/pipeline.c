@@ -38,6 +38,8 @@ struct ce_pipeline {
 
 static const struct ce_choice kinds[] = {
     {"embedded", CE_PIPELINE_EMBEDDED, "a small pipeline that ChaosEater carries"},
+    {.name = "http", .later = true},
+    {.name = "command", .later = true},
     {NULL, 0, NULL},
 };
 static const struct ce_choice profiles[] = {
@@ -54,9 +56,9 @@ const struct ce_param ce_pipeline_params[] = {
               .doc = "How well the embedded pipeline defends itself."),
     CE_NUMBER(struct ce_pipeline_spec, rate, .min = 1, .max = 10000, .def = "50",
               .unit = "per second", .doc = "Operations that the workload starts every second."),
-    CE_DURATION(struct ce_pipeline_spec, timeout, .min = (double)CE_MILLISECOND,
-                .max = 600 * (double)CE_SECOND, .def = "2s",
-                .doc = "An operation that takes longer has failed."),
+    CE_SECONDS(struct ce_pipeline_spec, timeout, .min = (double)CE_MILLISECOND,
+               .max = 600 * (double)CE_SECOND, .def = "2s",
+               .doc = "An operation that takes longer has failed."),
     CE_INTEGER(struct ce_pipeline_spec, rows, .min = 200, .max = 1000000, .def = "4000",
                .unit = "rows", .doc = "Size of the dataset that is generated for training."),
     CE_INTEGER(struct ce_pipeline_spec, dataset_seed, .min = 0, .max = 9007199254740991.0,

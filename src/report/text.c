@@ -457,11 +457,13 @@ static int write_opening(const struct ce_report *report, FILE *out, bool color)
 
 static void write_gate(const struct ce_report *report, FILE *out, bool color)
 {
-    char text[96];
+    char text[128];
     if (!report->has_gate)
         return;
-    snprintf(text, sizeof text, "Gate %s: every run must pass with a score of at least %.1f",
-             report->gate_passed ? "passed" : "not passed", report->gate_min_score);
+    snprintf(
+        text, sizeof text,
+        "Gate %s: every run must pass, with a score of at least %.1f unless it is a control run",
+        report->gate_passed ? "passed" : "not passed", report->gate_min_score);
     ce_write_heading(out, text, color);
 }
 

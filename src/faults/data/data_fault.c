@@ -77,6 +77,7 @@ static int write_changed(struct ce_injection *injection, double rate, struct ce_
     struct ce_data_fault *state = injection->state;
     struct ce_cell_fault fault = {
         .name = injection->fault->name,
+        .input = injection->target->dataset,
         .rate = rate,
         .seed = injection->seed,
         .columns = *state->recipe.columns,

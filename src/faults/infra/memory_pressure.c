@@ -87,7 +87,7 @@ static int verify(struct ce_injection *injection, struct ce_evidence *ret_eviden
     uint64_t wanted = size.limited ? size.bytes : state->asked;
     char limit[80] = "";
     if (size.limited)
-        snprintf(limit, sizeof limit, " of the %g asked: the floor is %g MiB", want->memory_mb,
+        snprintf(limit, sizeof limit, " of the %.0f asked: the floor is %.0f MiB", want->memory_mb,
                  want->floor_mb);
     snprintf(ret_evidence->text, sizeof ret_evidence->text,
              "process %d holds %" PRIu64 " MiB%s (VmRSS %" PRIu64 " MiB, VmLck %" PRIu64
