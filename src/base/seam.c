@@ -30,6 +30,11 @@ bool ce_seam_no_effect(void)
     return getenv("CHAOSEATER_SEAM_NO_EFFECT") != NULL;
 }
 
+bool ce_seam_hurry(void)
+{
+    return getenv("CHAOSEATER_SEAM_HURRY") != NULL;
+}
+
 void ce_seam_step(const char *what)
 {
     if (left)

@@ -4,10 +4,12 @@
  *
  * In a release build all functions are empty and the compiler removes every call. In the test build
  * (-Dseams=true) they obey environment variables:
- *   CHAOSEATER_SEAM_CRASH=N[:all]   raise SIGKILL in this process on reaching the N-th step
- * (":all": the guard too) CHAOSEATER_SEAM_COUNT=FILE      write the number of steps reached to FILE
- * as they happen, and crash at none CHAOSEATER_SEAM_NO_EFFECT=1     mechanisms pretend to act: what
- * verification must find out */
+ *
+ *   CHAOSEATER_SEAM_CRASH=N[:all]  raise SIGKILL on reaching the N-th step (":all": the guard too)
+ *   CHAOSEATER_SEAM_COUNT=FILE     write the steps to FILE as they are reached; crash at none
+ *   CHAOSEATER_SEAM_NO_EFFECT=1    mechanisms pretend to act: what verification must find out
+ *   CHAOSEATER_SEAM_HURRY=1        the guard allows a run no time beyond what was planned
+ */
 #ifndef CE_BASE_SEAM_H
 #define CE_BASE_SEAM_H
 
@@ -20,6 +22,8 @@
 void ce_seam_step(const char *what);
 /* True when the mechanism should not act although it reports that it did. */
 bool ce_seam_no_effect(void);
+/* True when the guard should allow a run no more time than was planned. */
+bool ce_seam_hurry(void);
 /* A child of the controller (guard, pipeline) takes no part in the counting. */
 void ce_seam_leave(void);
 /* The guard's pid, for ":all". */
@@ -29,6 +33,10 @@ static inline void ce_seam_step(const char *what)
 {
 }
 static inline bool ce_seam_no_effect(void)
+{
+    return false;
+}
+static inline bool ce_seam_hurry(void)
 {
     return false;
 }

@@ -86,7 +86,8 @@ static int arrange_fds(const struct ce_spawn *how, int gate)
             return -1;
     }
     gate = fcntl(gate, F_DUPFD_CLOEXEC, floor + 1);
-    int nothing = fcntl(open("/dev/null", O_RDWR | O_CLOEXEC), F_DUPFD_CLOEXEC, floor + 1);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int nothing = null < 0 ? -1 : fcntl(null, F_DUPFD_CLOEXEC, floor + 1);
     if (gate < 0 || nothing < 0 || dup3(gate, floor, O_CLOEXEC) < 0)
         return -1;
     for (int number = 0; number < floor; number++) {

@@ -21,6 +21,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/seam.h"
 #include "controller/measure.h"
 #include "journal/guard.h"
 #include "journal/undo_files.h"
@@ -146,6 +147,16 @@ static bool run_phase(struct run *run, enum ce_state state, uint64_t count, int6
     return true;
 }
 
+/* Nothing becomes due any more; what is in flight ends, at its timeout at the latest. */
+static void let_end(struct run *run)
+{
+    ce_workload_pause(run->workload);
+    int64_t give_up = ce_now() + run->options->pipeline->timeout + CE_SECOND;
+    while (ce_workload_oldest_due(run->workload) != INT64_MAX && ce_now() < give_up)
+        take_outcomes(run, ce_now() + 20 * CE_MILLISECOND);
+    take_outcomes(run, 0);
+}
+
 /* ---- preflight and baseline ---- */
 
 static void make_run_id(char id[64])
@@ -181,7 +192,7 @@ static int64_t longest_run(const struct run *run)
 {
     const struct ce_experiment *x = run->experiment;
     return x->baseline + x->duration + x->recovery_timeout + 3 * run->options->pipeline->timeout +
-           GUARD_MARGIN;
+           (ce_seam_hurry() ? 0 : GUARD_MARGIN);
 }
 
 /* How many operations are due in that time; a phase has at least one. */
@@ -280,12 +291,24 @@ static bool baseline(struct run *run)
 
 /* ---- the fault ---- */
 
+/* Nothing is injected without a guard. The time that preflight took (training a model may take
+ * minutes) is none of the fault's. */
+static bool guarded(struct run *run)
+{
+    struct ce_error err = {0};
+    if (ce_guard_deadline(run->guard, ce_now() + longest_run(run), &err) == 0)
+        return true;
+    end_as(run, CE_STATUS_FAILED, CE_VERDICT_INCONCLUSIVE, err.message);
+    return false;
+}
+
 /* True when the fault was done. False: not, and the reason is in the record; rollback follows all
  * the same. */
 static bool inject(struct run *run)
 {
     struct ce_error err = {0};
     publish(run, CE_STATE_INJECTING, 0);
+    ce_measure_injected(run->measure, ce_now()); /* also when it fails: rollback is measured */
     int r = run->experiment->fault->inject(&run->injection, &err);
     if (r == -ENODATA)
         end_as(run, CE_STATUS_COMPLETED, CE_VERDICT_INCONCLUSIVE, err.message);
@@ -311,6 +334,8 @@ static bool verify(struct run *run)
     set_text(&run->record->verification, seen < 0 ? err.message : evidence.text);
     if (seen > 0)
         return true;
+    if (interrupted(run))
+        return false;
     char reason[512];
     snprintf(reason, sizeof reason, "the fault was not seen to take effect: %s",
              run->record->verification);
@@ -321,6 +346,8 @@ static bool verify(struct run *run)
 static void observe(struct run *run)
 {
     uint64_t count = operations_in(run, run->experiment->duration);
+    /* Nothing was due while the fault was injected. The slots begin with the operations, so that
+     * the time that the injection took moves none of them. */
     ce_measure_injected(run->measure, ce_now());
     ce_workload_begin(run->workload, CE_PHASE_FAULT, count);
     if (verify(run))
@@ -357,9 +384,16 @@ static void count(struct run *run)
 
 /* ---- undo and recovery ---- */
 
-static void roll_back(struct run *run)
+static int put_back(struct run *run, struct ce_error *err)
 {
     const struct ce_fault *fault = run->experiment->fault;
+    CE_TRY(fault->revert(&run->injection, err));
+    publish(run, CE_STATE_VERIFYING_UNDO, 0);
+    return fault->verify_undo ? fault->verify_undo(&run->injection, err) : 0;
+}
+
+static void roll_back(struct run *run)
+{
     struct ce_error err = {0};
     publish(run, CE_STATE_ROLLING_BACK, 0);
     count(run);
@@ -368,10 +402,13 @@ static void roll_back(struct run *run)
     ce_measure_rolling_back(run->measure, run->rollback_at);
     ce_workload_begin(run->workload, CE_PHASE_ROLLBACK, UINT64_MAX);
 
-    int r = fault->revert(&run->injection, &err);
-    publish(run, CE_STATE_VERIFYING_UNDO, 0);
-    if (r >= 0 && fault->verify_undo)
-        r = fault->verify_undo(&run->injection, &err);
+    int r = put_back(run, &err);
+    if (r < 0 && !ce_guard_fired(run->guard)) {
+        /* A pipeline that hangs may have filled the workload and the proxy with connections until
+         * no descriptor was left to undo with. */
+        let_end(run);
+        r = put_back(run, &err);
+    }
     run->undone = r >= 0;
     run->record->rollback_verified = run->undone;
     run->record->rollback_seconds = (double)(ce_now() - run->rollback_at) / (double)CE_SECOND;
@@ -380,30 +417,32 @@ static void roll_back(struct run *run)
         run->record->step_count = 1;
         run->record->steps[0].healthy = run->undone;
     }
-    if (r < 0)
+    /* The guard took the pipeline along with the fault; end() says whether anything is live. */
+    if (r < 0 && !ce_guard_fired(run->guard))
         end_dirty(run, "what the fault changed", &err);
 }
 
 /* Waits until the pipeline is back within tolerance, or the time for that is up. */
 static void recover(struct run *run)
 {
-    int64_t give_up = run->rollback_at + run->experiment->recovery_timeout;
+    int64_t limit = run->experiment->recovery_timeout;
+    /* A row of slots that begins in time may end later. */
+    int64_t give_up = run->rollback_at + limit + CE_RECOVERY_SLOTS * CE_SLOT;
     ce_workload_begin(run->workload, CE_PHASE_RECOVERY, UINT64_MAX);
     while (isnan(run->recovery_time) && ce_now() < give_up && !interrupted(run)) {
         int64_t now = ce_now();
-        publish(
-            run, CE_STATE_RECOVERING,
-            fmin(1, (double)(now - run->rollback_at) / (double)run->experiment->recovery_timeout));
+        publish(run, CE_STATE_RECOVERING,
+                fmin(1, (double)(now - run->rollback_at) / (double)limit));
         int64_t settled = ce_workload_oldest_due(run->workload);
         take_outcomes(run, now + 20 * CE_MILLISECOND);
         run->recovery_time = ce_measure_recovery(run->measure, settled < now ? settled : now);
     }
-    /* What is still in flight counts: it fails at its timeout at the latest. */
-    ce_workload_pause(run->workload);
-    give_up = ce_now() + run->options->pipeline->timeout + CE_SECOND;
-    while (ce_workload_oldest_due(run->workload) != INT64_MAX && ce_now() < give_up)
-        take_outcomes(run, ce_now() + 20 * CE_MILLISECOND);
-    take_outcomes(run, 0);
+    int64_t paused = ce_now();
+    let_end(run);
+    if (isnan(run->recovery_time))
+        run->recovery_time = ce_measure_recovery(run->measure, paused);
+    if (run->recovery_time * (double)CE_SECOND > (double)limit)
+        run->recovery_time = NAN;
 }
 
 static void judge(struct run *run)
@@ -419,7 +458,7 @@ static void judge(struct run *run)
     } else if (isnan(record->recovery_time)) {
         char reason[128];
         snprintf(reason, sizeof reason,
-                 "the pipeline was not back within tolerance %.0f s after rollback began",
+                 "the pipeline was not back within tolerance %g s after rollback began",
                  (double)run->experiment->recovery_timeout / (double)CE_SECOND);
         end_as(run, CE_STATUS_COMPLETED, CE_VERDICT_DEVIATED, reason);
     } else {
@@ -431,7 +470,7 @@ static void judge(struct run *run)
 
 static void run_through(struct run *run)
 {
-    if (!preflight(run) || !baseline(run))
+    if (!preflight(run) || !baseline(run) || !guarded(run))
         return;
     if (inject(run))
         observe(run);

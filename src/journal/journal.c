@@ -252,6 +252,9 @@ int ce_journal_create(const char *state_dir, const char *run_id,
     ce_autofree char *absolute = realpath(folder, NULL);
     if (!absolute)
         return ce_fail(err, errno, "cannot resolve '%s': %s", folder, strerror(errno));
+    ce_autojson json_t *as_text = json_string(absolute);
+    if (!as_text)
+        return ce_fail(err, EILSEQ, "the state folder's path is not UTF-8, as notes must be");
 
     CE_CLEANUP(ce_journal_free_p)
     struct ce_journal *journal = journal_new(ce_format("%s/%s.cej", absolute, run_id), ops);

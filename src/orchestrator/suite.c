@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A suite: every experiment of a document, one after the other. One that fails does not stop the
- * rest; a signal does. */
+ * rest; a signal does, and so does one that left something behind. */
 #include "orchestrator/results.h"
 
 #include <math.h>
@@ -19,6 +19,7 @@ struct suite {
     char *state_dir;
     struct ce_results *results;
     size_t planned;
+    bool halted; /* nothing more is started */
 };
 
 /* What the progress callback needs to know about the run that is going on. */
@@ -49,9 +50,49 @@ static void on_event(void *ctx, const struct ce_event *event)
     options->progress(options->progress_ctx, &progress);
 }
 
-static bool stopped(const struct suite *suite)
+static bool interrupted(const struct suite *suite)
 {
     return suite->options->signal && *suite->options->signal;
+}
+
+/* Nothing is injected on a host on which something is still live. */
+static int clear_leftovers(const struct suite *suite, struct ce_error *err)
+{
+    struct ce_recovery recovery = {0};
+    int r = ce_journal_recover(suite->state_dir, ce_undo_ops, &recovery, err);
+    if (r < 0 || recovery.failed > 0)
+        return ce_fail_context(err, -EUCLEAN,
+                               "an earlier run left something that could not be put back");
+    return 0;
+}
+
+/* What a run could not put back is tried once more before the next one. */
+static bool may_go_on(const struct suite *suite)
+{
+    const struct ce_results *results = suite->results;
+    bool dirty =
+        results->count > 0 && results->records[results->count - 1]->status == CE_STATUS_DIRTY;
+    return !interrupted(suite) && (!dirty || clear_leftovers(suite, NULL) == 0);
+}
+
+/* An experiment that the suite did not come to is in the report, too. */
+static int not_started(const struct suite *suite, const struct ce_run_options *options,
+                       struct ce_record *ret_record, struct ce_error *err)
+{
+    CE_TRY(ce_run_plan(options, ret_record, err));
+    ret_record->verdict = CE_VERDICT_INCONCLUSIVE;
+    ret_record->ended_at = ret_record->started_at;
+    if (interrupted(suite)) {
+        ret_record->status = CE_STATUS_INTERRUPTED;
+        ret_record->signal = *suite->options->signal;
+        ret_record->reason = strdup("not started: the suite was interrupted");
+    } else {
+        ret_record->status = CE_STATUS_SKIPPED;
+        ret_record->skip_reason = "preflight";
+        ret_record->reason =
+            strdup("not started: an earlier run left something that could not be put back");
+    }
+    return 0;
 }
 
 /* Without anything being touched: what would run, and what this host could not. */
@@ -88,8 +129,11 @@ static int run_one(struct suite *suite, const struct ce_experiment *x, int profi
         .on_event_ctx = &listener,
     };
     struct ce_record record;
+    suite->halted = suite->halted || !may_go_on(suite);
     if (suite->options->dry_run)
         CE_TRY(describe(&options, &record, err));
+    else if (suite->halted)
+        CE_TRY(not_started(suite, &options, &record, err));
     else
         CE_TRY(ce_run(&options, &record, err));
     return ce_results_add(suite->results, &record, err);
@@ -99,11 +143,8 @@ static int run_profile(struct suite *suite, int profile, struct ce_error *err)
 {
     const struct ce_experiment *x;
     for (size_t i = 0; (x = ce_document_experiment(suite->doc, i)); i++) {
-        for (int64_t k = 1; !x->left_out && k <= x->repeat; k++) {
-            if (stopped(suite))
-                return 0;
+        for (int64_t k = 1; !x->left_out && k <= x->repeat; k++)
             CE_TRY(run_one(suite, x, profile, x->repeat > 1 ? (int)k : 0, err));
-        }
     }
     return 0;
 }
@@ -115,17 +156,6 @@ static size_t count_runs(const struct suite *suite)
     for (size_t i = 0; (x = ce_document_experiment(suite->doc, i)); i++)
         n += x->left_out ? 0 : (size_t)x->repeat;
     return suite->options->both_profiles ? 2 * n : n;
-}
-
-/* Nothing is injected on a host on which something is still live. */
-static int clear_leftovers(const struct suite *suite, struct ce_error *err)
-{
-    struct ce_recovery recovery = {0};
-    int r = ce_journal_recover(suite->state_dir, ce_undo_ops, &recovery, err);
-    if (r < 0 || recovery.failed > 0)
-        return ce_fail_context(err, -EUCLEAN,
-                               "an earlier run left something that could not be put back");
-    return 0;
 }
 
 int ce_suite_run(const struct ce_document *doc, const struct ce_suite_options *options,
@@ -151,7 +181,7 @@ int ce_suite_run(const struct ce_document *doc, const struct ce_suite_options *o
     CE_TRY(run_profile(&suite, options->both_profiles ? CE_PROFILE_NAIVE : profile, err));
     if (options->both_profiles)
         CE_TRY(run_profile(&suite, CE_PROFILE_HARDENED, err));
-    if (stopped(&suite))
+    if (interrupted(&suite))
         results->signal = *options->signal;
     *ret_results = ce_take(results);
     return 0;

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from lab import LAYERS, Lab, wait_for
+from lab import LAYERS, Lab, read, wait_for
 
 NOTHING = {
     "data_corruption": {"corruption_rate": 0},
@@ -59,16 +59,17 @@ def test_a_hundred_control_runs_do_not_deviate():
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_undoes_and_says_so(number, code):
     with Lab() as lab:
-        process = lab.start("run", lab.document("data_corruption", duration="60s"), "--json")
+        process = lab.start("run", lab.document("data_corruption", duration="60s", repeat=2), "--json")
         dataset = wait_for(lambda: next((lab.state / "run").glob("*/dataset.csv"), None), "the dataset")
         first = wait_for(lambda: dataset.exists() and dataset.stat().st_ino, "the dataset")
         wait_for(lambda: dataset.stat().st_ino != first, "the fault")
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
         assert process.returncode == code, err
-        run = json.loads(out)["runs"][0]
+        run, other = json.loads(out)["runs"]
         assert run["status"] == "interrupted"
         assert run["rollback"]["verified"] is True
+        assert other["status"] == "interrupted" and other["reason"].startswith("not started")
         assert not lab.leftovers()
 
 
@@ -81,3 +82,16 @@ def test_a_killed_controller_leaves_nothing():
         process.communicate()
         lab.clean_soon()
         assert lab.run("status").stdout == "nothing is live\n"
+
+
+def test_nothing_is_injected_without_a_guard():
+    with Lab() as lab:
+        process = lab.start("run", lab.document("memory_pressure", baseline="2s"), "--json")
+        guards = wait_for(lambda: [pid for pid in lab.processes() if read(f"/proc/{pid}/comm") == b"ce-guard\n"], "the guard")
+        wait_for(lambda: next((lab.state / "run").glob("*/models/*"), None), "the first model")
+        os.kill(guards[0], signal.SIGKILL)
+        out, err = process.communicate(timeout=60)
+        run = json.loads(out)["runs"][0]
+        assert process.returncode == 4, err
+        assert run["status"] == "failed" and "guard" in run["reason"], run
+        assert run["metrics"]["operations"]["fault"] == 0 and not lab.leftovers()

@@ -452,6 +452,16 @@ static void a_state_folder_that_cannot_be_written_is_named(void)
     CHECK(strstr(err.message, w.state) && strstr(err.message, strerror(EACCES)));
 }
 
+static void a_state_folder_that_notes_could_not_name_is_refused(void)
+{
+    WORLD(w);
+    struct ce_error err = {0};
+    struct ce_journal *journal = NULL;
+    ce_autofree char *state = path_in(&w, "state\xff");
+    CHECK(ce_journal_create(state, "run", ops, &journal, &err) == -EILSEQ);
+    CHECK(strstr(err.message, "UTF-8"));
+}
+
 /* ---- files and folders ---- */
 
 static void a_file_is_restored_with_its_bytes_and_mode(void)
@@ -690,6 +700,7 @@ int main(int argc, char **argv)
     TEST(space_for_recording_undo_is_set_aside);
     TEST(a_read_only_filesystem_is_named);
     TEST(a_state_folder_that_cannot_be_written_is_named);
+    TEST(a_state_folder_that_notes_could_not_name_is_refused);
     TEST(a_file_is_restored_with_its_bytes_and_mode);
     TEST(a_link_stays_a_link);
     TEST(another_folder_of_that_name_is_left_alone);
