@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/spawn.h"
-#include "check.h"
+#include "files.h"
 #include "journal/guard.h"
 #include "journal/journal_internal.h"
 #include "journal/undo_files.h"
@@ -50,11 +50,6 @@ static void world_name(struct world *w, const char *folder)
     snprintf(w->tree, sizeof w->tree, "%s/tree", folder);
 }
 
-static bool put_text(const char *path, const char *text)
-{
-    return ce_file_replace(path, text, strlen(text), NULL) == 0;
-}
-
 static struct world world_make(void)
 {
     struct world w;
@@ -73,44 +68,11 @@ static void world_remove(struct world *w)
 }
 #define WORLD(w) CE_CLEANUP(world_remove) struct world w = world_make()
 
-static char *text_of(const char *path)
-{
-    char *text = NULL;
-    size_t size;
-    return ce_file_read(path, 1 << 20, &text, &size, NULL) < 0 ? strdup("") : text;
-}
-#define CHECK_FILE(path, want)                                                                     \
-    do {                                                                                           \
-        ce_autofree char *text_ = text_of(path);                                                   \
-        CHECK_TEXT(text_, want);                                                                   \
-    } while (0)
-
-static size_t entries(const char *path)
-{
-    size_t count = 0;
-    DIR *folder = opendir(path);
-    if (!folder)
-        return 0;
-    for (const struct dirent *entry; (entry = readdir(folder));)
-        count += entry->d_name[0] != '.';
-    closedir(folder);
-    return count;
-}
-
 static size_t journals(const struct world *w)
 {
     ce_autofree char *folder = ce_format("%s/journal", w->state);
     return entries(folder);
 }
-
-/* Waits for something with a deadline; the condition is evaluated again and again. */
-#define AWAIT(condition)                                                                           \
-    do {                                                                                           \
-        int64_t until_ = ce_now() + patience;                                                      \
-        while (!(condition) && ce_now() < until_)                                                  \
-            ce_sleep_until(ce_now() + CE_MILLISECOND / 2);                                         \
-        CHECK(condition);                                                                          \
-    } while (0)
 
 /* A run in this process: journal and guard, with the file changed and the stamp noted. */
 struct run {

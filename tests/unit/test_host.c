@@ -11,8 +11,8 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/spawn.h"
-#include "check.h"
 #include "controller/controller.h"
+#include "files.h"
 #include "host/cgroup.h"
 #include "host/freezer.h"
 #include "host/hog.h"
@@ -20,14 +20,6 @@
 #include "host/process.h"
 
 static const int64_t patience = 10 * CE_SECOND;
-
-#define AWAIT(condition)                                                                           \
-    do {                                                                                           \
-        int64_t until_ = ce_now() + patience;                                                      \
-        while (!(condition) && ce_now() < until_)                                                  \
-            ce_sleep_until(ce_now() + CE_MILLISECOND / 2);                                         \
-        CHECK(condition);                                                                          \
-    } while (0)
 
 /* A state folder, and a journal in it. */
 struct world {

@@ -11,9 +11,9 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/spawn.h"
-#include "check.h"
 #include "controller/controller.h"
 #include "faults/fault.h"
+#include "files.h"
 #include "host/freezer.h"
 #include "host/memory.h"
 #include "host/process.h"
@@ -168,17 +168,6 @@ static long ticks(pid_t pid)
         return -1;
     return (long)(user + kernel);
 }
-
-/* Waits for something with a deadline; the condition is evaluated again and again. */
-#define AWAIT(condition)                                                                           \
-    do {                                                                                           \
-        int64_t until_ = ce_now() + patience;                                                      \
-        while (!(condition) && ce_now() < until_)                                                  \
-            ce_sleep_until(ce_now() + CE_MILLISECOND);                                             \
-        CHECK(condition);                                                                          \
-    } while (0)
-
-/* ---- node_failure ---- */
 
 static void a_crash_ends_the_process_and_revert_starts_another(void)
 {

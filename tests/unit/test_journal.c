@@ -13,7 +13,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/spawn.h"
-#include "check.h"
+#include "files.h"
 #include "journal/journal_internal.h"
 #include "journal/undo_files.h"
 
@@ -69,36 +69,6 @@ static void world_remove(struct world *w)
 static char *path_in(const struct world *w, const char *name)
 {
     return ce_format("%s/%s", w->folder, name);
-}
-
-static bool put_text(const char *path, const char *text)
-{
-    return ce_file_replace(path, text, strlen(text), NULL) == 0;
-}
-
-/* The file's text, "" when there is none. To be freed. */
-static char *text_of(const char *path)
-{
-    char *text = NULL;
-    size_t size;
-    return ce_file_read(path, 1 << 20, &text, &size, NULL) < 0 ? strdup("") : text;
-}
-#define CHECK_FILE(path, want)                                                                     \
-    do {                                                                                           \
-        ce_autofree char *text_ = text_of(path);                                                   \
-        CHECK_TEXT(text_, want);                                                                   \
-    } while (0)
-
-static size_t entries(const char *folder)
-{
-    size_t count = 0;
-    ce_autofree char *command = ce_format("ls -A '%s' 2>/dev/null | wc -l", folder);
-    FILE *out = popen(command, "r");
-    if (!out || fscanf(out, "%zu", &count) != 1)
-        count = 9999;
-    if (out)
-        pclose(out);
-    return count;
 }
 
 static size_t journals(const struct world *w)
