@@ -110,6 +110,9 @@ static bool interrupted(struct run *run)
     } else if (run->guard && ce_guard_fired(run->guard)) {
         end_as(run, CE_STATUS_FAILED, CE_VERDICT_INCONCLUSIVE,
                "the run took too long: the guard has undone it");
+    } else if (run->guard && !ce_guard_alive(run->guard)) {
+        end_as(run, CE_STATUS_FAILED, CE_VERDICT_INCONCLUSIVE,
+               "the guard has gone: nothing would undo this run if it crashed");
     }
     return run->record->reason && (signal || run->record->status == CE_STATUS_FAILED);
 }

@@ -257,6 +257,13 @@ pid_t ce_guard_pid(const struct ce_guard *guard)
     return guard->id.pid;
 }
 
+/* By the pipe and not by /proc, which cannot be opened when the descriptors have run out. */
+bool ce_guard_alive(const struct ce_guard *guard)
+{
+    struct pollfd end = {.fd = guard->pipe};
+    return poll(&end, 1, 0) == 0;
+}
+
 bool ce_guard_fired(const struct ce_guard *guard)
 {
     return atomic_load(guard->fired);

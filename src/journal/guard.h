@@ -26,6 +26,8 @@ pid_t ce_guard_pid(const struct ce_guard *guard);
 /* Whether the guard has undone the run because its deadline passed. From now on ce_undo_note() is
  * refused (ECANCELED). */
 bool ce_guard_fired(const struct ce_guard *guard);
+/* Whether the guard is still there. */
+bool ce_guard_alive(const struct ce_guard *guard);
 /* Lets the guard go: nothing is live any more. Waits until it has ended. NULL is fine. */
 void ce_guard_stop(struct ce_guard *guard);
 

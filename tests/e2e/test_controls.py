@@ -84,14 +84,33 @@ def test_a_killed_controller_leaves_nothing():
         assert lab.run("status").stdout == "nothing is live\n"
 
 
+def guard_of(lab):
+    return wait_for(lambda: [pid for pid in lab.processes() if read(f"/proc/{pid}/comm") == b"ce-guard\n"], "the guard")[0]
+
+
+def check_failed_for_want_of_a_guard(lab, process):
+    out, err = process.communicate(timeout=60)
+    run = json.loads(out)["runs"][0]
+    assert process.returncode == 4, err
+    assert run["status"] == "failed" and "guard" in run["reason"], run
+    assert not lab.leftovers()
+    return run
+
+
 def test_nothing_is_injected_without_a_guard():
     with Lab() as lab:
         process = lab.start("run", lab.document("memory_pressure", baseline="2s"), "--json")
-        guards = wait_for(lambda: [pid for pid in lab.processes() if read(f"/proc/{pid}/comm") == b"ce-guard\n"], "the guard")
+        guard = guard_of(lab)
         wait_for(lambda: next((lab.state / "run").glob("*/models/*"), None), "the first model")
-        os.kill(guards[0], signal.SIGKILL)
-        out, err = process.communicate(timeout=60)
-        run = json.loads(out)["runs"][0]
-        assert process.returncode == 4, err
-        assert run["status"] == "failed" and "guard" in run["reason"], run
-        assert run["metrics"]["operations"]["fault"] == 0 and not lab.leftovers()
+        os.kill(guard, signal.SIGKILL)
+        run = check_failed_for_want_of_a_guard(lab, process)
+        assert run["metrics"]["operations"]["fault"] == 0
+
+
+def test_a_fault_is_undone_at_once_when_its_guard_is_gone():
+    with Lab() as lab:
+        process = lab.start("run", lab.document("memory_pressure", duration="60s"), "--json")
+        wait_for(lambda: [pid for pid in lab.processes() if read(f"/proc/{pid}/comm") == b"ce-hog\n"], "the fault")
+        os.kill(guard_of(lab), signal.SIGKILL)
+        run = check_failed_for_want_of_a_guard(lab, process)
+        assert run["rollback"]["verified"] is True
