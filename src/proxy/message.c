@@ -57,6 +57,19 @@ static bool is_hop_by_hop(struct ce_slice name)
     }
 }
 
+int ce_message_walk(struct ce_http_body *body, const struct ce_buffer *in, size_t *at,
+                    struct ce_error *err)
+{
+    while (!body->done && *at < ce_buffer_size(in)) {
+        size_t used;
+        struct ce_slice payload;
+        CE_TRY(ce_http_body_feed(body, ce_buffer_bytes(in) + *at, ce_buffer_size(in) - *at, &used,
+                                 &payload, err));
+        *at += used;
+    }
+    return 0;
+}
+
 size_t ce_message_strip(struct ce_buffer *buffer, const struct ce_http_head *head, bool drop_expect)
 {
     unsigned char doomed[CE_HTTP_FIELDS_MAX];

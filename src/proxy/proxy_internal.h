@@ -112,6 +112,10 @@ void ce_conn_close(struct ce_proxy *proxy, struct ce_conn *conn);
 
 /* ---- message.c ---- */
 
+/* Walks what has come of a body, from *at in the buffer on, and moves *at behind it. */
+int ce_message_walk(struct ce_http_body *body, const struct ce_buffer *in, size_t *at,
+                    struct ce_error *err);
+
 /* Removes the hop-by-hop fields (RFC 9110, 7.6.1), and Expect if asked, from the head that starts
  * the buffer's bytes. All other bytes stay as they are; the buffer then starts with the new head.
  * Returns its size. Slices into the old head are void. */

@@ -32,15 +32,7 @@ static bool is_idempotent(struct ce_slice method)
 /* Walks what has come of the body. */
 static int walk(struct ce_client *client, struct ce_error *err)
 {
-    struct ce_buffer *in = &client->conn.in;
-    while (!client->request_body.done && client->request_size < ce_buffer_size(in)) {
-        size_t used;
-        struct ce_slice payload;
-        CE_TRY(ce_http_body_feed(&client->request_body, ce_buffer_bytes(in) + client->request_size,
-                                 ce_buffer_size(in) - client->request_size, &used, &payload, err));
-        client->request_size += used;
-    }
-    return 0;
+    return ce_message_walk(&client->request_body, &client->conn.in, &client->request_size, err);
 }
 
 /* A head is there: notes what matters of it, before it is edited. */

@@ -48,15 +48,7 @@ static enum ce_step truncated(struct ce_client *client)
 static int walk(struct ce_client *client, struct ce_error *err)
 {
     struct ce_upstream *upstream = client->upstream;
-    struct ce_buffer *in = &upstream->conn.in;
-    while (!client->response_body.done && upstream->ready < ce_buffer_size(in)) {
-        size_t used;
-        struct ce_slice payload;
-        CE_TRY(ce_http_body_feed(&client->response_body, ce_buffer_bytes(in) + upstream->ready,
-                                 ce_buffer_size(in) - upstream->ready, &used, &payload, err));
-        upstream->ready += used;
-    }
-    return 0;
+    return ce_message_walk(&client->response_body, &upstream->conn.in, &upstream->ready, err);
 }
 
 /* An interim response is passed on, and is not the answer yet. */
