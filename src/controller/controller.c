@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The life of a run, top to bottom as it happens:
  *
- *   preflight, baseline, injecting, verifying, observing, rolling back, verifying the undo,
- * recovering, ended
+ *   preflight, baseline, injecting, verifying, observing,
+ *   rolling back, verifying the undo, recovering, ended
  *
  * run_through() walks these stages. The first one that cannot go on says why in the record and
  * returns false; whatever was begun by then is taken back by the stages below it: once inject was
@@ -10,7 +10,7 @@
  * live. A crash skips all of this: then the guard does it.
  *
  * While a stage waits, it takes outcomes from the workload, and looks for a signal and for a guard
- * whose time was up. */
+ * that has gone or whose time was up. */
 #include "controller/controller.h"
 
 #include <math.h>
