@@ -45,7 +45,8 @@ const struct cli_command cmd_recover = {
     .summary = "undo what a crashed run has left",
     .details =
         "Undoes whatever the journals still call live, after a power cut, say. Safe to call\n"
-        "again. What is no longer the thing that was changed is left alone: foreign.\n"
+        "again. What is no longer the thing that was changed is left alone: foreign\n"
+        "(a file's old bytes are then kept under journal/kept in the state folder).\n"
         "Exit: 0 nothing is left, 5 something could not be put back.",
     .example = "chaoseater recover",
     .options = options,

@@ -109,6 +109,25 @@ static int put_back(int folder, const char *name, const char *image, const json_
     return 0;
 }
 
+/* The file can no longer be put back, and its old bytes must not be lost with the journal: they
+ * move to the folder "kept" beside it, under the file's name and the start of their hash. */
+static int keep_image(const char *image, const char *name, const char *sha256, struct ce_error *err)
+{
+    if (!same_content(image, sha256))
+        return CE_UNDO_FOREIGN; /* kept before, or worth nothing */
+    ce_autofree char *images = strdup(image);
+    ce_autofree char *journals = images ? strdup(dirname(images)) : NULL;
+    ce_autofree char *folder = journals ? ce_format("%s/kept", dirname(journals)) : NULL;
+    ce_autofree char *kept = folder ? ce_format("%s/%s.%.12s", folder, name, sha256) : NULL;
+    if (!kept)
+        return ce_fail_memory(err);
+    CE_TRY(ce_folder_make(folder, err));
+    if (rename(image, kept) < 0)
+        return ce_fail(err, errno, "cannot keep the before-image '%s': %s", image, strerror(errno));
+    CE_TRY(ce_folder_sync(folder, err));
+    return CE_UNDO_FOREIGN;
+}
+
 static int restore_file(const json_t *args, struct ce_error *err)
 {
     const char *path, *image, *sha256;
@@ -121,16 +140,16 @@ static int restore_file(const json_t *args, struct ce_error *err)
 
     ce_autofd int folder = -1;
     int r = open_folder(args, folder_path, &folder, err);
-    if (r != 0)
+    if (r < 0)
         return r;
-    if (folder < 0)
-        return CE_UNDO_FOREIGN; /* the folder was removed since, and the file with it */
+    if (r == CE_UNDO_FOREIGN || folder < 0) /* another folder, or none: the file went with it */
+        return keep_image(image, name, sha256, err);
 
     struct stat st;
     mode_t mode = (mode_t)json_integer_value(json_object_get(args, "mode"));
     if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
         if (!S_ISREG(st.st_mode))
-            return CE_UNDO_FOREIGN;
+            return keep_image(image, name, sha256, err);
         if ((st.st_mode & 07777) == mode && same_content(path, sha256))
             return 0;
     }

@@ -7,8 +7,9 @@
 
 /* "restore-file": `path` gets its old bytes back from a before-image that this call copies,
  * fsynced, into the state folder. Identity: device and inode of the folder that holds it. The
- * restored file is byte-identical, with its old mode. Returns the note. `ret_image` (may be NULL):
- * the before-image's path, to be freed. */
+ * restored file is byte-identical, with its old mode. When that folder is another one by now, the
+ * before-image is kept beside the journals (kept/NAME.HASH). Returns the note. `ret_image` (may be
+ * NULL): the before-image's path, to be freed. */
 int ce_undo_note_file(struct ce_journal *journal, const char *path, char **ret_image,
                       struct ce_error *err);
 /* "remove-tree": a folder that the caller is about to create is removed again with all that is in

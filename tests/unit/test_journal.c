@@ -498,6 +498,11 @@ static void another_folder_of_that_name_is_left_alone(void)
     CHECK(ce_undo_all(journal, &counts, &err) == 0);
     CHECK(counts.foreign == 2 && counts.undone == 0);
     CHECK_FILE(file, "mine");
+    char sha256[CE_SHA256_HEX];
+    REQUIRE_OK(ce_sha256_data("before", 6, sha256, &err), err);
+    ce_autofree char *kept = ce_format("%s/journal/kept/file.%.12s", w.state, sha256);
+    ce_journal_close(ce_take(journal));
+    CHECK_FILE(kept, "before");
     CHECK(access(tree, F_OK) == 0);
 }
 
