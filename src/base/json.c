@@ -12,10 +12,10 @@ json_t *ce_json_number(double value)
     return isfinite(value) ? json_real(value) : json_null();
 }
 
-char *ce_json_text(const json_t *json)
+static char *text_with(const json_t *json, size_t digits)
 {
     ce_autofree char *text =
-        json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(15) | JSON_ENCODE_ANY);
+        json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(digits) | JSON_ENCODE_ANY);
     if (!text)
         return NULL;
     size_t n = strlen(text);
@@ -25,6 +25,16 @@ char *ce_json_text(const json_t *json)
     text = longer;
     memcpy(text + n, "\n", 2);
     return ce_take(text);
+}
+
+char *ce_json_text(const json_t *json)
+{
+    return text_with(json, 15);
+}
+
+char *ce_json_exact_text(const json_t *json)
+{
+    return text_with(json, 17);
 }
 
 json_t *ce_json_parse(const char *text, size_t size, const char *name, struct ce_error *err)

@@ -13,6 +13,8 @@ json_t *ce_json_number(double value);
 /* The text of a document, keys in the order in which they were set, ending in a newline. Free with
  * free(). NULL: no memory. */
 char *ce_json_text(const json_t *json);
+/* The same with all the digits that a number needs to be read back as it is. */
+char *ce_json_exact_text(const json_t *json);
 
 /* Parses one JSON document; `name` is what the message calls it. Returns NULL and fills `err` when
  * it is not JSON. */

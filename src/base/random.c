@@ -58,36 +58,56 @@ double ce_uniform_from(uint64_t word)
     return (double)(word >> 11) * 0x1p-53;
 }
 
+/* A polynomial of degree 11, all steps of Horner's scheme in one order. */
+static double polynomial(const double coefficients[12], double x)
+{
+    double sum = coefficients[11];
+    for (int k = 10; k >= 0; k--)
+        sum = sum * x + coefficients[k];
+    return sum;
+}
+
 /* ln x for 0 < x <= 1, by the series of artanh after reduction to [sqrt(1/2), sqrt(2)). */
 static double logarithm(double x)
 {
     static const double ln2 = 0x1.62e42fefa39efp-1;
+    static const double odd[12] = {1,        1.0 / 3,  1.0 / 5,  1.0 / 7,  1.0 / 9,  1.0 / 11,
+                                   1.0 / 13, 1.0 / 15, 1.0 / 17, 1.0 / 19, 1.0 / 21, 1.0 / 23};
     int exponent;
     double m = frexp(x, &exponent);
     if (m < 0x1.6a09e667f3bcdp-1) {
         m *= 2;
         exponent--;
     }
-    double s = (m - 1) / (m + 1), s2 = s * s, sum = 0;
-    for (int k = 23; k >= 1; k -= 2)
-        sum = sum * s2 + 1.0 / k;
-    return 2 * s * sum + exponent * ln2;
+    double s = (m - 1) / (m + 1);
+    return 2 * s * polynomial(odd, s * s) + exponent * ln2;
 }
 
 /* cos of a full turn times u, 0 <= u < 1, by Taylor series within a quarter turn. */
 static double cosine_of_turn(double u)
 {
     static const double half_pi = 0x1.921fb54442d18p+0;
+    /* (-1)^k / (2k)! */
+    static const double taylor[12] = {1.0,
+                                      -1.0 / 2,
+                                      1.0 / 24,
+                                      -1.0 / 720,
+                                      1.0 / 40320,
+                                      -1.0 / 3628800,
+                                      1.0 / 479001600,
+                                      -1.0 / 87178291200,
+                                      1.0 / 20922789888000,
+                                      -1.0 / 6402373705728000,
+                                      1.0 / 2432902008176640000,
+                                      -1.0 / 1.1240007277776077e21};
     double quarters = 4 * u;
     int quarter = (int)quarters;
     double x = (quarters - quarter) * half_pi;
     /* cos(x + pi/2) = -sin(x) = -cos(pi/2 - x): odd quarters run backwards. */
     if (quarter & 1)
         x = half_pi - x;
-    double x2 = x * x, sum = 1;
-    for (int k = 22; k >= 2; k -= 2)
-        sum = 1 - sum * x2 / (k * (k - 1));
-    return quarter == 1 || quarter == 2 ? -sum : sum;
+    double cosine = polynomial(taylor, x * x);
+    return quarter == 1 || quarter == 2 ? -cosine : cosine;
 }
 
 /* Box and Muller's transform of the word's two halves. The first half bounds the deviate to 6.7. */
