@@ -20,16 +20,22 @@ TEST_BUILD ?= build-$(if $(findstring address,$(SAN)),asan,$(SAN))
 SAN_OPTIONS = -Db_sanitize=$(SAN) -Db_lundef=false -Dc_args=-fno-sanitize-recover=all
 endif
 
+# The library by which Parquet files are read: everything else works without it.
+GET_DUCKDB = tools/get-duckdb.sh
+WITHOUT_PARQUET = echo "going on without DuckDB's library: Parquet files cannot be read"
+
 .PHONY: all demo test bench install clean setup setup-test
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
+	@$(GET_DUCKDB) $(BUILD) || $(WITHOUT_PARQUET)
 
 demo: all
 	@$(BUILD)/chaoseater demo
 
 test: $(TEST_BUILD)/build.ninja | setup-test
 	@ninja -C $(TEST_BUILD)
+	@$(GET_DUCKDB) $(TEST_BUILD) || $(WITHOUT_PARQUET)
 	@CHAOSEATER_BUILD=$(abspath $(TEST_BUILD)) $(PYTHON) -m pytest -p no:cacheprovider -q -rs $(TESTS)
 
 $(BUILD)/build.ninja: | setup

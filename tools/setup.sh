@@ -25,12 +25,18 @@ for part in "${@:-build}"; do
         need libmicrohttpd-dev pkg-config --exists libmicrohttpd
         need libcurl4-openssl-dev pkg-config --exists libcurl
         need liblinear-dev test -e /usr/include/linear.h
+        need zlib1g-dev pkg-config --exists zlib
+        need libzstd-dev pkg-config --exists libzstd
+        need libsqlite3-dev pkg-config --exists 'sqlite3 >= 3.37'
         ;;
     test)
         need python3-pytest /usr/bin/python3 -c 'import pytest'
         need python3-jsonschema /usr/bin/python3 -c 'import jsonschema'
         need python3-yaml /usr/bin/python3 -c 'import yaml'
         need curl command -v curl
+        need libpq5 sh -c '/sbin/ldconfig -p | grep -q libpq.so.5'
+        need python3-venv /usr/bin/python3 -c 'import ensurepip'
+        need python3-pip /usr/bin/python3 -c 'import pip'
         ;;
     bench)
         need wrk command -v wrk

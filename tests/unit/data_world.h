@@ -166,7 +166,7 @@ static int world_sample_request(void *pipeline, uint64_t row, const char **ret_p
 }
 
 /* From now on there is a server, which answers with what it is sent. */
-static int world_serve(struct world *world, struct ce_error *err)
+static inline int world_serve(struct world *world, struct ce_error *err)
 {
     world->server =
         (struct server){.status = "200 OK", .fields = "Content-Type: application/json\r\n"};
@@ -181,7 +181,7 @@ static int world_serve(struct world *world, struct ce_error *err)
     REQUIRE_OK(world_serve(&name, &err), err)
 
 /* What arrives at the server when `body` is sent under that id. */
-static char *send_through(const struct world *world, const char *id, const char *body)
+static inline char *send_through(const struct world *world, const char *id, const char *body)
 {
     char headers[80];
     struct ce_http_answer answer = {0};

@@ -65,16 +65,20 @@ static int find_rows(const char *path, uint64_t first, uint64_t count, struct sp
 {
     CE_CLEANUP(reader_close_p) struct ce_csv_reader *reader = NULL;
     struct span span = {.from = UINT64_MAX, .to = UINT64_MAX};
-    struct ce_csv_record record;
+    struct ce_text_record record;
+    size_t at; /* where the record begins */
     int r;
     CE_TRY(ce_csv_open(path, &reader, err));
+    (void)ce_csv_head(reader, &at);
     while ((r = ce_csv_next(reader, &record, err)) > 0) {
+        at += record.before_size;
         if (record.row == first)
-            span.from = record.offset;
+            span.from = at;
         if (record.row == first + count)
-            span.to = record.offset;
+            span.to = at;
         span.found += record.row >= first && record.row < first + count;
         span.rows++;
+        at += record.size;
     }
     *ret_span = span;
     return r;
@@ -134,6 +138,11 @@ static int lose(struct ce_injection *injection, double intensity, struct ce_erro
     CE_TRY(ce_sha256_data(text, size, state->after, err));
     return target->reload(target->pipeline, err);
 }
+
+/* mutate: faults that change tables say how, and the data engine does it: to the training data, to
+ * live requests, to the input of `chaoseater data inject`. Such a fault is little more than its
+ * parameters, and takes all the callbacks below from data/data_fault.h; row_drop.c is the shortest.
+ * This one changes its dataset by itself, so it has none. Optional. */
 
 /* inject: once, when the baseline has been measured. What `needs` names is there. The undo is noted
  * before every change; a note that cannot be written stops the deed. On any failure the controller
@@ -247,6 +256,7 @@ const struct ce_fault ce_fault_lost_rows = {
     .needs_of = NULL,  /* what these parameters need, where they decide. NULL: `needs` */
     .check = lost_rows_check,
     .is_control = lost_rows_is_control,
+    .mutate = NULL, /* how it changes a table, whichever. NULL: it changes none that is given */
     .inject = lost_rows_inject,
     .verify = lost_rows_verify,
     .adjust = lost_rows_adjust,

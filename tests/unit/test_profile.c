@@ -8,7 +8,8 @@
 static int profile_text(struct folder *folder, const char *text, struct ce_profile *ret,
                         struct ce_error *err)
 {
-    return ce_profile_file(folder_write(folder, "data.csv", text, strlen(text)), ret, err);
+    return ce_profile_read(folder_write(folder, "data.csv", text, strlen(text)), CE_STAT_MOMENTS, 1,
+                           ret, err);
 }
 
 static bool near(double a, double b)
@@ -99,7 +100,7 @@ static void errors_name_the_place(void)
     CHECK(profile_text(&folder, "a\n1\n\"2\n", &profile, &err) == -EINVAL);
     CHECK_TEXT(strrchr(err.where, ':'), ":3");
     CHECK(profile.columns == NULL);
-    CHECK(ce_profile_file(folder_file(&folder, "absent.csv"), &profile, &err) == -ENOENT);
+    CHECK(ce_profile_read(folder_file(&folder, "absent.csv"), CE_STAT_MOMENTS, 1, &profile, &err) == -ENOENT);
 }
 
 int main(void)

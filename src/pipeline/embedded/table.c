@@ -52,7 +52,7 @@ static int find_columns(const struct ce_csv_reader *reader, const char *path,
     return find_column(reader, path, CE_COLUMN_SPEND, &columns->spend, err);
 }
 
-static double number_at(const struct ce_csv_record *record, int column)
+static double number_at(const struct ce_text_record *record, int column)
 {
     double value;
     if ((size_t)column >= record->cell_count || !ce_csv_number(&record->cells[column], &value) ||
@@ -61,7 +61,7 @@ static double number_at(const struct ce_csv_record *record, int column)
     return value;
 }
 
-static int category_at(const struct ce_csv_record *record, int column,
+static int category_at(const struct ce_text_record *record, int column,
                        const struct ce_category_column *category)
 {
     char text[64];
@@ -86,7 +86,7 @@ static int read_rows(struct ce_csv_reader *reader, const struct columns *columns
                      struct ce_table *table, struct ce_error *err)
 {
     size_t capacity = 0;
-    struct ce_csv_record record;
+    struct ce_text_record record;
     int r;
     while ((r = ce_csv_next(reader, &record, err)) > 0) {
         if (table->rows == capacity) {

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/* Statistics of a stream. Parts are of a fixed number of rows, wherever its batches end, so that
+ * the same table gives the same bits however it was cut. */
+#include "data/arrow/arrow.h"
+#include "data/arrow/source.h"
+#include "data/arrow/typed.h"
+#include "data/arrow/work.h"
+#include "data/stats/builder.h"
+
+enum { PART_ROWS = 65536 };
+
+struct feed {
+    struct ce_arrow_source source;
+    struct ce_part *part;
+    struct ce_builder *builder;
+    struct ce_buffer scratch;
+    bool texts; /* numbers are wanted as texts, too */
+    uint64_t rows;
+};
+
+static void feed_done(struct feed *feed)
+{
+    ce_arrow_source_done(&feed->source);
+    ce_part_free(feed->part);
+    ce_builder_free(feed->builder);
+    ce_buffer_done(&feed->scratch);
+}
+
+/* Values that are no scalars: by their bytes. */
+static int feed_nested(struct feed *feed, size_t column, const struct ArrowArray *array, int64_t at,
+                       struct ce_error *err)
+{
+    feed->scratch.size = 0;
+    if (!ce_arrow_encode(feed->source.table->children[column], array, at, &feed->scratch))
+        return ce_fail_memory(err);
+    ce_part_other(feed->part, column, feed->scratch.data, feed->scratch.size);
+    return 0;
+}
+
+static int feed_cell(struct feed *feed, size_t column, const struct ArrowArray *array, int64_t at,
+                     struct ce_error *err)
+{
+    const struct ce_arrow_type *type;
+    const char *bytes, *text = NULL;
+    size_t size, text_size = 0;
+    double value;
+    if (!ce_arrow_scalar(feed->source.table->children[column], array, at, &type, &bytes, &size) ||
+        (bytes && ce_typed_nan(type, bytes))) {
+        ce_part_missing(feed->part, column);
+        return 0;
+    }
+    if (!bytes)
+        return feed_nested(feed, column, array, at, err);
+    if (type->meaning == CE_MEANS_OTHER) {
+        ce_part_other(feed->part, column, bytes, size);
+        return 0;
+    }
+    bool number = ce_typed_number(type, bytes, size, &value);
+    if (!number || feed->texts) {
+        text = ce_typed_text(type, bytes, size, &feed->scratch, &text_size);
+        if (!text)
+            return ce_fail_memory(err);
+    }
+    if (number)
+        ce_part_number(feed->part, column, value, ce_typed_integer(type), text, text_size);
+    else
+        ce_part_text(feed->part, column, text, text_size);
+    return 0;
+}
+
+static int feed_batch(struct feed *feed, const struct ArrowArray *batch, struct ce_error *err)
+{
+    for (int64_t row = 0; row < batch->length; row++) {
+        for (size_t i = 0; i < feed->source.column_count; i++) {
+            const struct ArrowArray *child = batch->children[i];
+            CE_TRY(feed_cell(feed, i, child, child->offset + batch->offset + row, err));
+        }
+        ce_part_row(feed->part);
+        if (++feed->rows % PART_ROWS == 0) {
+            CE_TRY(ce_builder_merge(feed->builder, feed->part, err));
+            ce_part_clear(feed->part);
+        }
+    }
+    return 0;
+}
+
+static int feed_all(struct feed *feed, struct ce_error *err)
+{
+    struct ArrowArray batch;
+    int r;
+    while ((r = ce_arrow_source_next(&feed->source, &batch, err)) > 0) {
+        r = feed_batch(feed, &batch, err);
+        batch.release(&batch);
+        CE_TRY(r);
+    }
+    CE_TRY(r);
+    return ce_builder_merge(feed->builder, feed->part, err);
+}
+
+static int profile_stream(struct feed *feed, struct ArrowArrayStream *in, unsigned stats,
+                          struct ce_profile *ret_profile, struct ce_error *err)
+{
+    CE_TRY(ce_arrow_source_open(&feed->source, in, err));
+    size_t columns = feed->source.column_count;
+    feed->texts = stats & (CE_STAT_CATEGORIES | CE_STAT_DISTINCT | CE_STAT_DUPLICATES);
+    CE_TRY(ce_part_new(columns, stats, &feed->part, err));
+    CE_TRY(ce_builder_new(columns, stats, &feed->builder, err));
+    CE_TRY(feed_all(feed, err));
+    ce_autofree const char **names = calloc(columns + 1, sizeof *names);
+    if (!names)
+        return ce_fail_memory(err);
+    for (size_t i = 0; i < columns; i++)
+        names[i] = ce_arrow_source_name(&feed->source, i);
+    return ce_builder_end(feed->builder, names, ret_profile, err);
+}
+
+int ce_arrow_profile(struct ArrowArrayStream *in, const char *name, unsigned stats,
+                     struct ce_profile *ret_profile, struct ce_error *err)
+{
+    struct feed feed = {0};
+    int r = profile_stream(&feed, in, stats, ret_profile, err);
+    feed_done(&feed);
+    return r < 0 && name ? ce_fail_context(err, r, "%s", name) : r;
+}
+
+static enum ce_column_type column_type(const struct ce_arrow_type *type)
+{
+    switch (type->meaning) {
+    case CE_MEANS_BOOL:
+        return CE_TYPE_BOOLEAN;
+    case CE_MEANS_INT:
+    case CE_MEANS_UINT:
+        return CE_TYPE_INTEGER;
+    case CE_MEANS_HALF:
+    case CE_MEANS_FLOAT:
+        return CE_TYPE_NUMBER;
+    case CE_MEANS_DECIMAL:
+        return type->scale > 0 ? CE_TYPE_NUMBER : CE_TYPE_INTEGER;
+    case CE_MEANS_TEXT:
+    case CE_MEANS_TIME: /* of a day: profiles know points in time */
+        return CE_TYPE_TEXT;
+    case CE_MEANS_DATE:
+    case CE_MEANS_STAMP:
+        return CE_TYPE_TIME;
+    default:
+        return CE_TYPE_OTHER;
+    }
+}
+
+static int name_column(const struct ArrowSchema *field, struct ce_column_profile *column,
+                       struct ce_error *err)
+{
+    CE_CLEANUP(ce_arrow_type_free_p) struct ce_arrow_type *type = NULL;
+    CE_TRY(ce_arrow_type_new(field, &type, err));
+    column->type = column_type(type->dictionary ? type->dictionary : type);
+    column->numeric = column->type == CE_TYPE_INTEGER || column->type == CE_TYPE_NUMBER;
+    column->uncertain = true;
+    column->name = strdup(field->name ? field->name : "");
+    return column->name ? 0 : ce_fail_memory(err);
+}
+
+int ce_arrow_profile_types(struct ArrowArrayStream *in, struct ce_profile *ret_profile,
+                           struct ce_error *err)
+{
+    struct ArrowSchema schema = {0};
+    struct ce_profile profile = {.partial = true, .duplicate_share = -1};
+    int r = in->get_schema(in, &schema);
+    if (r != 0)
+        return ce_fail(err, r, "%s", in->get_last_error(in));
+    profile.columns = calloc((size_t)schema.n_children + 1, sizeof *profile.columns);
+    r = profile.columns ? 0 : ce_fail_memory(err);
+    for (int64_t i = 0; i < schema.n_children && r == 0; i++) {
+        profile.column_count++;
+        r = name_column(schema.children[i], &profile.columns[i], err);
+    }
+    schema.release(&schema);
+    if (r < 0)
+        ce_profile_done(&profile);
+    else
+        *ret_profile = profile;
+    return r;
+}
