@@ -162,7 +162,7 @@ static void let_end(struct run *run)
 
 /* ---- preflight and baseline ---- */
 
-static void make_run_id(char id[64])
+void ce_run_id_make(char id[64])
 {
     char text[CE_TIMESTAMP_SIZE];
     uint32_t random = 0;
@@ -535,7 +535,7 @@ int ce_run_plan(const struct ce_run_options *options, struct ce_record *ret_reco
     for (int i = 0; i < CE_RECORD_PHASES; i++)
         record.phases[i] =
             (struct ce_phase_summary){.p50_ms = NAN, .p90_ms = NAN, .p99_ms = NAN, .max_ms = NAN};
-    make_run_id(record.id);
+    ce_run_id_make(record.id);
     if (!record.name || !record.layer || !record.fault_type || !record.strategy ||
         !record.parameters || !record.profile || !record.verification || !record.isolation) {
         ce_record_done(&record);

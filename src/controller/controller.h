@@ -27,6 +27,9 @@ struct ce_run_options {
 int ce_run(const struct ce_run_options *options, struct ce_record *ret_record,
            struct ce_error *err);
 
+/* A name that no other run has, and that tells when it began. */
+void ce_run_id_make(char ret_id[64]);
+
 /* The record of a run that has not begun: what is planned, and nothing measured. */
 int ce_run_plan(const struct ce_run_options *options, struct ce_record *ret_record,
                 struct ce_error *err);

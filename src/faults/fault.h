@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "data/inject.h"
+#include "data/counts.h"
 #include "faults/target.h"
 #include "journal/journal.h"
 #include "params/params.h"
@@ -47,6 +47,15 @@ struct ce_injection {
     int64_t duration; /* of the fault phase, ns */
 };
 
+struct ce_mutation; /* data/mutation.h */
+
+/* How a fault's mutation of a table is to be made. */
+struct ce_dose {
+    uint64_t seed;
+    double intensity;  /* 0..1 of what the parameters say */
+    const char *label; /* the table's label column: left alone unless it is named; NULL: unknown */
+};
+
 /* Callbacks run on the controller's thread, in the order in which they stand here. Each may be NULL
  * except inject, verify and revert. They may block for as long as the deed takes. */
 struct ce_fault {
@@ -67,6 +76,12 @@ struct ce_fault {
     /* Whether these parameters make the fault a no-op (rate 0, 0 ms): a control run, with nothing
      * to verify. */
     bool (*is_control)(const void *params);
+    /* How it changes a table: the same for training data, for live requests and for `data inject`.
+     * What the intensity scales, the rate or a magnitude, is for the fault's file to say. The
+     * mutation borrows from params and dose, which must outlive it; end it with ce_mutation_done().
+     * NULL: the fault changes no table. Any thread. */
+    int (*mutate)(const void *params, const struct ce_dose *dose, struct ce_mutation *ret_mutation,
+                  struct ce_error *err);
 
     /* Does the deed at full intensity. Notes the undo before every change (journal.h). On failure
      * the controller calls revert. Returns 0, -ENODATA when there was nothing to hit

@@ -67,6 +67,11 @@ def test_the_mission_s_parameters_have_its_names_and_defaults(listed):
     promised = {
         "data_corruption": {"corruption_rate": 0.1, "columns": None},
         "missing_data": {"missing_rate": 0.2, "columns": None},
+        "schema_drift": {"drift_type": "add_column", "column_name": "unexpected_column", "old_name": None, "new_name": None},
+        "distribution_drift": {"magnitude": 0.5, "columns": None},
+        "outlier_injection": {"outlier_rate": 0.05, "magnitude": 3.0, "columns": None},
+        "duplicate_records": {"duplication_rate": 0.1},
+        "latency_injection": {"delay_ms": 1000},
         "slow_inference": {"latency_ms": 500, "variance": 0.2},
         "prediction_corruption": {"corruption_rate": 0.1, "type": "random"},
         "model_unavailable": {"failure_rate": 1.0},

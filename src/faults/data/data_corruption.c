@@ -1,38 +1,90 @@
 /* SPDX-License-Identifier: MIT */
-/* data_corruption: a share of the values is wrong.
+/* data_corruption: a share of the values is wrong, in one of the ways in which data goes wrong.
  *
- * A number is moved by a normal deviate with its column's standard deviation, and keeps its form:
- * number of decimals, leading zeros, exponent, quotes. A deviate that rounds to nothing moves the
- * last place by one, so that every value that is hit differs. A text gets one character replaced by
- * another letter: a typo. What is missing is skipped. See data_fault.h for how it is done and
- * undone. */
+ * By default a number is moved by a normal deviate with its column's standard deviation, and keeps
+ * its form: decimals, leading zeros, exponent, quotes; a text, if its column is named, gets a
+ * typing error. What is missing is skipped. The intensity scales the rate. */
 #include <string.h>
 
-#include "data/decimal.h"
 #include "faults/data/data_fault.h"
+#include "faults/data/garble.h"
 
-struct corruption {
-    double corruption_rate;
-    struct ce_names columns;
-    int stage;
+enum kind {
+    KIND_AUTO,
+    KIND_NOISE,
+    KIND_TYPO,
+    KIND_SWAP,
+    KIND_WRONG_UNIT,
+    KIND_MOJIBAKE,
+    KIND_MISTYPE,
+    KIND_BIT_FLIP,
+    KIND_TRUNCATE,
+    KIND_PERMUTE,
+    KIND_CATEGORY_SWAP,
 };
 
+struct corruption {
+    struct ce_scope_params scope;
+    double corruption_rate, scale, factor;
+    int64_t period;
+    int kind, as, weighing;
+    char *with, *separator;
+};
+
+static const struct ce_choice kinds[] = {
+    {"auto", KIND_AUTO, "noise for numbers, typo for texts"},
+    {"noise", KIND_NOISE, "a number plus a normal deviate"},
+    {"typo", KIND_TYPO, "a neighbouring key"},
+    {"swap", KIND_SWAP, "the value and that of another column of its row change places"},
+    {"wrong_unit", KIND_WRONG_UNIT, "a number in another unit"},
+    {"mojibake", KIND_MOJIBAKE, "UTF-8 read as Windows-1252"},
+    {"mistype", KIND_MISTYPE, "a whole number as 73.0, others with a comma, true as 1"},
+    {"bit_flip", KIND_BIT_FLIP, "one bit of a number's double, or of a letter"},
+    {"truncate", KIND_TRUNCATE, "the end is cut off"},
+    {"permute", KIND_PERMUTE, "the parts of a text in another order"},
+    {"category_swap", KIND_CATEGORY_SWAP, "another of the column's categories"},
+    {NULL, 0, NULL},
+};
 static const struct ce_param params[] = {
     CE_RATE(struct corruption, corruption_rate, .def = "0.1",
             .doc = "Share of the cells that become wrong."),
-    CE_NAMES(
-        struct corruption, columns, .def = "",
-        .doc =
-            "Columns that are hit, texts too; all numeric ones but the label when none is named."),
-    CE_CHOICE(struct corruption, stage, .choices = ce_stages, .def = "train",
-              .doc = "Where the values are changed."),
+    CE_SCOPE_COLUMNS(struct corruption,
+                     "Columns that are hit, texts too; else all numeric ones but the label (the "
+                     "texts, for kinds that are about texts)."),
+    CE_CHOICE(struct corruption, kind, .choices = kinds, .def = "auto",
+              .doc = "In which way they are wrong."),
+    CE_NUMBER(struct corruption, scale, .min = 0.001, .max = 1000, .def = "1.0", .unit = "sd",
+              .doc = "Standard deviation of the noise."),
+    CE_INTEGER(struct corruption, period, .min = 1, .max = 1e6, .def = "10", .unit = "characters",
+               .doc = "One typing error in so many, at least one."),
+    CE_TEXT(struct corruption, with, .def = "",
+            .doc = "The column that the others swap their values with."),
+    CE_NUMBER(struct corruption, factor, .min = -1e9, .max = 1e9, .def = "10",
+              .doc = "What a wrong unit multiplies by."),
+    CE_CHOICE(struct corruption, as, .choices = ce_mistypes, .def = "auto",
+              .doc = "What a mistyped number looks like."),
+    CE_TEXT(struct corruption, separator, .def = " ",
+            .doc = "What stands between the parts that are permuted."),
+    CE_CHOICE(struct corruption, weighing, .choices = ce_weighings, .def = "uniform",
+              .doc = "How likely each other category is."),
+    CE_SCOPE_UNITS(struct corruption),
+    CE_SCOPE_STAGE(struct corruption),
     CE_END_PARAMS,
 };
 
-static unsigned corruption_needs(const void *p)
+static int corruption_check(const void *p, struct ce_error *err)
 {
     const struct corruption *corruption = p;
-    return ce_data_fault_needs(corruption->stage);
+    if (corruption->kind == KIND_SWAP && !corruption->with)
+        return ce_fail(err, EINVAL, "with: kind: swap needs the column to swap with");
+    if (corruption->kind != KIND_SWAP && corruption->with)
+        return ce_fail(err, EINVAL, "with: goes with kind: swap only");
+    if (corruption->kind == KIND_SWAP && corruption->scope.stage == CE_STAGE_SERVE)
+        return ce_fail(err, EINVAL,
+                       "kind: swap needs the row's other cells, so it goes with stage: train");
+    if (corruption->kind == KIND_PERMUTE && !corruption->separator)
+        return ce_fail(err, EINVAL, "separator: kind: permute needs one");
+    return ce_scope_check(&corruption->scope, CE_MUTATE_CELLS, err);
 }
 
 static bool corruption_is_control(const void *p)
@@ -41,192 +93,103 @@ static bool corruption_is_control(const void *p)
     return corruption->corruption_rate == 0;
 }
 
-static bool corruption_takes_column(const struct ce_column_profile *column)
-{
-    return column->numeric;
-}
+/* ---- the mutation ---- */
 
-/* ---- numbers ---- */
-
-/* Writes `text` with the number in it moved; what stands around the number (quotes, blanks) stays.
- * Returns the length, or -1. */
-static int shift_number(const char *text, size_t size, const struct ce_decimal *number,
-                        double delta, char *ret_text, size_t room)
-{
-    size_t before = (size_t)(number->text - text), after = size - before - number->size;
-    if (before + after >= room)
-        return -1;
-    int n = ce_decimal_shift(number, delta, ret_text + before, room - before - after);
-    if (n < 0)
-        return -1;
-    memcpy(ret_text, text, before);
-    memcpy(ret_text + before + n, text + size - after, after);
-    return (int)before + n + (int)after;
-}
-
-static double draw_noise(const struct ce_column_profile *column, uint64_t random)
-{
-    return column->sd * ce_normal_from(random);
-}
-
-/* ---- texts ---- */
-
-enum syntax {
-    SYNTAX_PLAIN,
-    SYNTAX_QUOTED, /* CSV, from the byte after the opening quote on */
-    SYNTAX_JSON,   /* between the quotes */
+struct context {
+    const struct corruption *corruption;
+    size_t with; /* index of the column */
 };
 
-static bool is_continuation(const char *p, const char *end)
+static int corruption_prepare(void *ctx, const struct ce_profile *profile, struct ce_error *err)
 {
-    return p < end && ((unsigned char)*p & 0xc0) == 0x80;
+    struct context *context = ctx;
+    const char *with = context->corruption->with;
+    const struct ce_column_profile *column = ce_profile_column(profile, with);
+    if (!column)
+        return ce_fail(err, ENOENT, "with: there is no column '%s'", with);
+    context->with = (size_t)(column - profile->columns);
+    return 0;
 }
 
-/* How many bytes the character at `p` has: a UTF-8 sequence, a doubled quote, an escape. */
-static size_t character_size(const char *p, const char *end, enum syntax syntax)
+static bool corruption_takes(const void *ctx, const struct ce_column_profile *column)
 {
-    size_t left = (size_t)(end - p), size = 1;
-    if (syntax == SYNTAX_QUOTED && *p == '"')
-        return left > 1 && p[1] == '"' ? 2 : 1;
-    if (syntax == SYNTAX_JSON && *p == '\\') {
-        if (left < 6 || p[1] != 'u')
-            return left < 2 ? 1 : 2;
-        /* Half of a surrogate pair would be no character. */
-        bool pair = left >= 12 && (p[2] == 'd' || p[2] == 'D') && strchr("89abAB", p[3]) &&
-                    p[6] == '\\' && p[7] == 'u';
-        return pair ? 12 : 6;
+    const struct context *context = ctx;
+    switch (context->corruption->kind) {
+    case KIND_TYPO:
+    case KIND_MOJIBAKE:
+    case KIND_TRUNCATE:
+    case KIND_PERMUTE:
+        return column->type == CE_TYPE_TEXT;
+    case KIND_CATEGORY_SWAP:
+        return column->category_count > 1 && !column->numeric;
+    default:
+        return column->numeric;
     }
-    if ((unsigned char)*p >= 0xc0)
-        while (size < 4 && is_continuation(p + size, end))
-            size++;
-    return size;
 }
 
-/* The n-th character that may be replaced, and how many there are. The quote that closes a cell may
- * not. */
-static size_t find_character(const char *text, size_t size, enum syntax syntax, size_t n,
-                             const char **ret_at, size_t *ret_size)
+static const char *corruption_rewrite(const void *ctx, struct ce_cell *cell)
 {
-    size_t count = 0, step;
-    for (const char *p = text, *end = text + size; p < end; p += step) {
-        step = character_size(p, end, syntax);
-        if (syntax == SYNTAX_QUOTED && *p == '"' && step == 1)
-            continue;
-        if (count++ == n) {
-            *ret_at = p;
-            *ret_size = step;
-        }
+    const struct context *context = ctx;
+    const struct corruption *corruption = context->corruption;
+    if (ce_cell_missing(cell))
+        return "missing";
+    switch ((enum kind)corruption->kind) {
+    case KIND_AUTO:
+        return cell->profile->numeric ? ce_garble_noise(cell, corruption->scale)
+                                      : ce_garble_typo(cell, corruption->period);
+    case KIND_NOISE:
+        return ce_garble_noise(cell, corruption->scale);
+    case KIND_TYPO:
+        return ce_garble_typo(cell, corruption->period);
+    case KIND_SWAP:
+        return ce_garble_swap(cell, context->with);
+    case KIND_WRONG_UNIT:
+        return ce_garble_unit(cell, corruption->factor);
+    case KIND_MOJIBAKE:
+        return ce_garble_encoding(cell);
+    case KIND_MISTYPE:
+        return ce_garble_type(cell, (enum ce_mistype)corruption->as);
+    case KIND_BIT_FLIP:
+        return ce_garble_bit(cell);
+    case KIND_TRUNCATE:
+        return ce_garble_end(cell);
+    case KIND_PERMUTE:
+        return ce_garble_order(cell, corruption->separator);
+    case KIND_CATEGORY_SWAP:
+        return ce_garble_category(cell, (enum ce_weighing)corruption->weighing);
     }
-    return count;
+    return "no change";
 }
 
-static bool reads_as_missing(const char *text, int size, bool quoted)
+static int corruption_mutate(const void *p, const struct ce_dose *dose,
+                             struct ce_mutation *ret_mutation, struct ce_error *err)
 {
-    struct ce_csv_cell cell = {.raw = text, .raw_size = (size_t)size, .quoted = quoted};
-    return ce_csv_missing(&cell);
-}
-
-/* Copies `text`, with one character between `skip` bytes at the start and `tail` bytes at the end
- * replaced by a letter that it is not and that leaves no spelling of a missing value. Returns the
- * length, or -1: nothing to replace, or no room. */
-static int garble(const char *text, size_t size, size_t skip, size_t tail, enum syntax syntax,
-                  const uint64_t random[2], char *ret_text, size_t room)
-{
-    const char *at = NULL;
-    size_t old = 0;
-    const char *inner = text + skip;
-    size_t inner_size = size - skip - tail,
-           count = find_character(inner, inner_size, syntax, SIZE_MAX, &at, &old);
-    if (count == 0 || size >= room)
-        return -1;
-    (void)find_character(inner, inner_size, syntax, (size_t)(random[0] % count), &at, &old);
-    size_t before = (size_t)(at - text), after = size - before - old;
-    int n = (int)(before + 1 + after);
-    memcpy(ret_text, text, before);
-    memcpy(ret_text + before + 1, at + old, after);
-    for (unsigned i = 0; i < 26; i++) {
-        ret_text[before] = (char)('a' + (random[1] + i) % 26);
-        if (!(old == 1 && *at == ret_text[before]) &&
-            !reads_as_missing(ret_text, n, syntax == SYNTAX_QUOTED))
-            break;
-    }
-    return n;
-}
-
-/* ---- the two stages ---- */
-
-static int corruption_rewrite(void *unused, const struct ce_cell *cell, char *text, size_t size,
-                              const char **ret_reason)
-{
-    const struct ce_csv_cell *old = cell->cell;
-    const char *plain;
-    size_t plain_size;
-    struct ce_decimal number;
-    if (ce_csv_missing(old)) {
-        *ret_reason = "missing";
-        return -1;
-    }
-    ce_csv_plain(old, &plain, &plain_size);
-    int n;
-    if (cell->column->numeric && ce_decimal_parse(plain, plain_size, &number)) {
-        *ret_reason = "too many digits";
-        n = shift_number(old->raw, old->raw_size, &number,
-                         draw_noise(cell->column, cell->random[0]), text, size);
-    } else {
-        *ret_reason = "no text";
-        n = garble(old->raw, old->raw_size, old->quoted, 0,
-                   old->quoted ? SYNTAX_QUOTED : SYNTAX_PLAIN, cell->random, text, size);
-    }
-    return n;
-}
-
-static const char *corruption_rewrite_live(const struct ce_live_cell *cell, char *text, size_t size)
-{
-    struct ce_slice old = cell->text;
-    struct ce_decimal number;
-    int n;
-    if (ce_decimal_parse(old.data, old.size, &number))
-        n = shift_number(old.data, old.size, &number, draw_noise(cell->column, cell->random[0]),
-                         text, size - 1);
-    else if (old.data[0] == '"')
-        n = garble(old.data, old.size, 1, 1, SYNTAX_JSON, cell->random, text, size - 1);
-    else
-        return "truth value";
-    if (n < 0)
-        return old.data[0] == '"' ? "no text, or a long one" : "too many digits";
-    text[n] = '\0';
-    return NULL;
-}
-
-static int corruption_inject(struct ce_injection *injection, struct ce_error *err)
-{
-    const struct corruption *corruption = injection->params;
-    struct ce_data_recipe recipe = {
-        .rate = corruption->corruption_rate,
-        .columns = &corruption->columns,
-        .stage = corruption->stage,
-        .takes_column = corruption_takes_column,
-        .rewrite = corruption_rewrite,
-        .rewrite_live = corruption_rewrite_live,
-    };
-    return ce_data_fault_inject(injection, &recipe, err);
+    const struct corruption *corruption = p;
+    struct context *context;
+    CE_TRY(ce_scope_begin(&corruption->scope, dose, "data_corruption", CE_MUTATE_CELLS,
+                          corruption->corruption_rate * dose->intensity, sizeof *context,
+                          ret_mutation, err));
+    context = ret_mutation->ctx;
+    context->corruption = corruption;
+    ret_mutation->needs =
+        corruption->kind == KIND_CATEGORY_SWAP ? CE_STAT_CATEGORIES : CE_STAT_MOMENTS;
+    ret_mutation->numbers_only =
+        corruption->kind == KIND_NOISE || corruption->kind == KIND_WRONG_UNIT;
+    ret_mutation->prepare = corruption->kind == KIND_SWAP ? corruption_prepare : NULL;
+    ret_mutation->retypes = corruption->kind == KIND_MISTYPE;
+    ret_mutation->takes = corruption_takes;
+    ret_mutation->rewrite = corruption_rewrite;
+    return 0;
 }
 
 const struct ce_fault ce_fault_data_corruption = {
     .name = "data_corruption",
     .summary = "Falsify a share of the cells, in the training data or in live requests",
-    .layer = CE_LAYER_DATA,
-    .needs = CE_NEEDS_DATASET,
     .params = params,
     .params_size = sizeof(struct corruption),
-    .state_size = sizeof(struct ce_data_fault),
     .example = "{corruption_rate: 0.1, columns: [age, monthly_charge]}",
-    .needs_of = corruption_needs,
+    .check = corruption_check,
     .is_control = corruption_is_control,
-    .inject = corruption_inject,
-    .verify = ce_data_fault_verify,
-    .adjust = ce_data_fault_adjust,
-    .revert = ce_data_fault_revert,
-    .verify_undo = ce_data_fault_verify_undo,
-    .count = ce_data_fault_count,
+    .mutate = corruption_mutate,
+    CE_DATA_FAULT_CALLBACKS,
 };

@@ -1,31 +1,52 @@
 /* SPDX-License-Identifier: MIT */
-/* missing_data: a share of the values is not there any more. In the dataset the cell becomes empty,
- * in a live request the value becomes null. What is missing already is skipped. See data_fault.h
- * for how it is done and undone. */
+/* missing_data: a share of the values is not there any more.
+ *
+ * What stands in their place is up to `as`: by default an empty cell, in JSON null; or one of the
+ * words that readers take for nothing; or, in JSON lines, not even the key. What is missing already
+ * is skipped. The intensity scales the rate. */
 #include <string.h>
 
 #include "faults/data/data_fault.h"
 
 struct missing {
+    struct ce_scope_params scope;
     double missing_rate;
-    struct ce_names columns;
-    int stage;
+    char *as;
 };
 
 static const struct ce_param params[] = {
     CE_RATE(struct missing, missing_rate, .def = "0.2",
             .doc = "Share of the cells that become missing."),
-    CE_NAMES(struct missing, columns, .def = "",
-             .doc = "Columns that lose values; all but the label when none is named."),
-    CE_CHOICE(struct missing, stage, .choices = ce_stages, .def = "train",
-              .doc = "Where the values are lost."),
+    CE_SCOPE_COLUMNS(struct missing,
+                     "Columns that lose values; all but the label when none is named."),
+    CE_TEXT(struct missing, as, .def = "empty",
+            .doc = "What is written instead: empty (null in JSON), NA, NaN, null, NULL, None, N/A, "
+                   "\\N, or absent (JSON lines: the key is left out)."),
+    CE_SCOPE_UNITS(struct missing),
+    CE_SCOPE_STAGE(struct missing),
     CE_END_PARAMS,
 };
 
-static unsigned missing_needs(const void *p)
+static const char *const spellings[] = {"empty", "NA",  "NaN", "null",  "NULL",
+                                        "None",  "N/A", "\\N", "absent"};
+
+static int missing_check(const void *p, struct ce_error *err)
 {
     const struct missing *missing = p;
-    return ce_data_fault_needs(missing->stage);
+    bool known = false;
+    for (size_t i = 0; i < CE_COUNT(spellings); i++)
+        known = known || strcmp(missing->as, spellings[i]) == 0;
+    if (!known) {
+        char shown[CE_TEXT_SHOWN_SIZE];
+        ce_text_show(missing->as, shown);
+        return ce_fail(err, EINVAL,
+                       "as: '%s' is not one of empty, NA, NaN, null, NULL, None, N/A, \\N, absent",
+                       shown);
+    }
+    if (strcmp(missing->as, "absent") == 0 && missing->scope.stage == CE_STAGE_SERVE)
+        return ce_fail(err, EINVAL,
+                       "as: absent leaves out keys of JSON lines, so it goes with stage: train");
+    return ce_scope_check(&missing->scope, CE_MUTATE_CELLS, err);
 }
 
 static bool missing_is_control(const void *p)
@@ -34,57 +55,40 @@ static bool missing_is_control(const void *p)
     return missing->missing_rate == 0;
 }
 
-static bool missing_takes_column(const struct ce_column_profile *column)
+static bool missing_takes(const void *ctx, const struct ce_column_profile *column)
 {
     return true;
 }
 
-static int missing_rewrite(void *unused, const struct ce_cell *cell, char *text, size_t size,
-                           const char **ret_reason)
+static const char *missing_rewrite(const void *ctx, struct ce_cell *cell)
 {
-    if (ce_csv_missing(cell->cell)) {
-        *ret_reason = "missing";
-        return -1;
-    }
-    /* Nothing at all would make the row a blank line. */
-    return snprintf(text, size, "%s", cell->alone ? "\"\"" : "");
+    const char *const *spelling = ctx;
+    return ce_cell_missing(cell) ? "missing" : ce_cell_set_missing(cell, *spelling);
 }
 
-static const char *missing_rewrite_live(const struct ce_live_cell *cell, char *text, size_t size)
+static int missing_mutate(const void *p, const struct ce_dose *dose,
+                          struct ce_mutation *ret_mutation, struct ce_error *err)
 {
-    snprintf(text, size, "null");
-    return NULL;
-}
-
-static int missing_inject(struct ce_injection *injection, struct ce_error *err)
-{
-    const struct missing *missing = injection->params;
-    struct ce_data_recipe recipe = {
-        .rate = missing->missing_rate,
-        .columns = &missing->columns,
-        .stage = missing->stage,
-        .takes_column = missing_takes_column,
-        .rewrite = missing_rewrite,
-        .rewrite_live = missing_rewrite_live,
-    };
-    return ce_data_fault_inject(injection, &recipe, err);
+    const struct missing *missing = p;
+    const char **spelling;
+    CE_TRY(ce_scope_begin(&missing->scope, dose, "missing_data", CE_MUTATE_CELLS,
+                          missing->missing_rate * dose->intensity, sizeof *spelling, ret_mutation,
+                          err));
+    spelling = ret_mutation->ctx;
+    *spelling = strcmp(missing->as, "empty") == 0 ? NULL : missing->as;
+    ret_mutation->takes = missing_takes;
+    ret_mutation->rewrite = missing_rewrite;
+    return 0;
 }
 
 const struct ce_fault ce_fault_missing_data = {
     .name = "missing_data",
     .summary = "Empty a share of the cells, in the training data or in live requests",
-    .layer = CE_LAYER_DATA,
-    .needs = CE_NEEDS_DATASET,
     .params = params,
     .params_size = sizeof(struct missing),
-    .state_size = sizeof(struct ce_data_fault),
     .example = "{missing_rate: 0.2, stage: serve}",
-    .needs_of = missing_needs,
+    .check = missing_check,
     .is_control = missing_is_control,
-    .inject = missing_inject,
-    .verify = ce_data_fault_verify,
-    .adjust = ce_data_fault_adjust,
-    .revert = ce_data_fault_revert,
-    .verify_undo = ce_data_fault_verify_undo,
-    .count = ce_data_fault_count,
+    .mutate = missing_mutate,
+    CE_DATA_FAULT_CALLBACKS,
 };
