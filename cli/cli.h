@@ -12,7 +12,7 @@
 
 #include "chaoseater.h"
 
-#define CLI_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define CLI_LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
 /* ---- options ---- */
 
@@ -27,15 +27,33 @@ struct cli_seed {
     uint64_t value;
 };
 
+/* A --fault and the --param that follow it. */
+struct cli_fault {
+    const char *name;
+    struct cli_list params;
+};
+struct cli_faults {
+    struct cli_fault *items;
+    size_t count;
+};
+
 /* What a command was told. Strings are borrowed from argv. */
 struct cli_args {
     const char *operand; /* the command's FILE or FAULT; NULL when it takes none */
+    const char *second;  /* the other one of a command that takes two; NULL when it was left out */
     const char *state_dir;
     const char *out;
     struct cli_list only, set, reports;
     struct cli_seed seed;
     double min_score;
     bool dry_run, json, help;
+
+    /* data */
+    struct cli_faults faults;
+    const char *key, *stats, *columns, *where, *mechanism, *shard, *delimiter;
+    uint64_t threads, limit; /* `limit`: of what is listed */
+    const char *hold;
+    bool exact, nested, no_header, in_place;
 };
 
 enum cli_kind {
@@ -44,6 +62,9 @@ enum cli_kind {
     CLI_LIST,  /* struct cli_list */
     CLI_SEED,  /* struct cli_seed: a whole number in 0..2^63-1 */
     CLI_SCORE, /* double in 0..100 */
+    CLI_COUNT, /* uint64_t: a whole number in 0..10^9 */
+    CLI_FAULT, /* struct cli_faults: one more */
+    CLI_PARAM, /* struct cli_faults: a parameter of the last one */
 };
 
 struct cli_option {
@@ -52,6 +73,7 @@ struct cli_option {
     size_t offset;     /* of the field in struct cli_args */
     const char *value; /* what --help calls the value; NULL for a flag */
     const char *doc;
+    char letter; /* `-o` for short; 0: there is none */
 };
 
 /* Rows that several commands share. */
@@ -72,7 +94,7 @@ struct cli_option {
 #define CLI_OPTION_JSON \
     {"json", CLI_FLAG, CLI_FIELD(json), NULL, "print one JSON document and nothing else"}
 #define CLI_OPTION_HELP \
-    {"help", CLI_FLAG, CLI_FIELD(help), NULL, "print this"}
+    {"help", CLI_FLAG, CLI_FIELD(help), NULL, "print this", 'h'}
 /* clang-format on */
 #define CLI_END_OPTIONS                                                                            \
     {                                                                                              \
@@ -82,17 +104,21 @@ struct cli_option {
 /* ---- commands ---- */
 
 struct cli_command {
-    const char *name;
+    const char *name;    /* "run"; of a group with the group's word: "data inject" */
     const char *operand; /* "FILE", "FAULT", or NULL when there is none */
+    const char *second;  /* a second one, or NULL */
+    bool second_optional;
     const char *summary; /* a line of `chaoseater --help` */
-    const char *details; /* what `chaoseater NAME --help` says, lines of at most 100 columns */
+    const char *details; /* what `chaoseater NAME --help` says, lines of at most 100 columns; may be
+                            "" */
     const char *example; /* its last line */
     const struct cli_option *options;
     int (*run)(const struct cli_args *args, struct ce_error *err);
 };
 
 extern const struct cli_command cmd_demo, cmd_run, cmd_gate, cmd_validate, cmd_schema, cmd_faults,
-    cmd_explain, cmd_doctor, cmd_recover, cmd_status;
+    cmd_explain, cmd_doctor, cmd_recover, cmd_status, cmd_data_inject, cmd_data_revert,
+    cmd_data_diff, cmd_data_profile, cmd_data_key, cmd_data_switch;
 
 /* Parses what follows the command's name. Returns CE_EXIT_PASSED, or CE_EXIT_USAGE with a sentence
  * that helps. End with cli_args_done(), also after a failure. */
@@ -151,6 +177,27 @@ int cli_report_write(const struct ce_results *results, const char *format, const
 /* `gate`: also holds the results against args->min_score. The whole of `run` and `gate`. */
 int cli_run_file(const struct cli_args *args, bool gate, struct ce_error *err);
 
+/* ---- tables ---- */
+
+/* What a failed ce_data_ function means for the exit code: 2 when what the user named is wrong, 4
+ * when the machine could not do it. */
+int cli_data_exit(int r);
+/* Adds the faults, their parameters, and the options that are a parameter of each. Returns an exit
+ * code. */
+int cli_job_fill(struct ce_data_job *job, const struct cli_args *args, struct ce_error *err);
+/* The document of an injection, for people; `name` is what it calls the input. */
+void cli_job_print(FILE *out, const char *name, const json_t *result);
+
+/* ---- signals ---- */
+
+struct cli_signals {
+    struct sigaction actions[2];
+};
+/* From here on SIGINT and SIGTERM only set what is returned; `before` says what they did. */
+const volatile sig_atomic_t *cli_signals_catch(struct cli_signals *before);
+/* Once nothing is live any more, whatever blocks (a report's reader, say) may be interrupted. */
+void cli_signals_release(const struct cli_signals *before);
+
 /* ---- progress ---- */
 
 /* On a terminal one line for each run, redrawn in place; elsewhere one for each finished run. */
@@ -160,6 +207,8 @@ struct cli_progress {
 };
 void cli_progress_start(struct cli_progress *progress, bool json);
 ce_progress_fn cli_progress_show;
+/* For work that is only long: a share, negative when it is not known. */
+void cli_progress_share(void *ctx, double fraction);
 /* Leaves the terminal without a half-drawn line. */
 void cli_progress_end(struct cli_progress *progress);
 

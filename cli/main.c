@@ -17,31 +17,82 @@ static const struct {
     {"Run:", &cmd_demo}, {NULL, &cmd_run}, {NULL, &cmd_gate},
     {"Look up:", &cmd_validate}, {NULL, &cmd_schema}, {NULL, &cmd_faults}, {NULL, &cmd_explain},
     {"This host:", &cmd_doctor}, {NULL, &cmd_status}, {NULL, &cmd_recover},
+    {NULL, &cmd_data_inject}, {NULL, &cmd_data_revert}, {NULL, &cmd_data_diff},
+    {NULL, &cmd_data_profile}, {NULL, &cmd_data_key}, {NULL, &cmd_data_switch},
+};
+static const struct {
+    const char *name, *summary; /* commands "name ..." share a line of `chaoseater --help` */
+} groups[] = {
+    {"data", "faults in files of data: inject, revert, diff, profile, key, switch"},
 };
 /* clang-format on */
+
+/* Whether the command belongs to the group of that name. */
+static bool is_of_group(const struct cli_command *command, const char *group)
+{
+    size_t size = strlen(group);
+    return strncmp(command->name, group, size) == 0 && command->name[size] == ' ';
+}
+
+static const char *find_group(const char *name)
+{
+    for (size_t i = 0; i < CLI_LENGTH(groups); i++)
+        if (strcmp(groups[i].name, name) == 0)
+            return groups[i].name;
+    return NULL;
+}
+
+enum { HELP_WIDTH = 29 };
+
+static void print_command(const struct cli_command *command)
+{
+    char left[48];
+    snprintf(left, sizeof left, "%s %s", command->name, command->operand ? command->operand : "");
+    size_t used = strlen(left);
+    if (command->second)
+        snprintf(left + used, sizeof left - used, command->second_optional ? " [%s]" : " %s",
+                 command->second);
+    printf("  %-*s %s\n", HELP_WIDTH, left, command->summary);
+}
 
 static void print_help_text(void)
 {
     puts("Usage: chaoseater COMMAND [OPTION]...\n\n"
          "Breaks ML pipelines on purpose, proves it, measures it, puts everything back.\n");
-    for (size_t i = 0; i < CLI_COUNT(commands); i++) {
-        const struct cli_command *command = commands[i].command;
-        char left[40];
-        snprintf(left, sizeof left, "%s %s", command->name,
-                 command->operand ? command->operand : "");
+    for (size_t i = 0; i < CLI_LENGTH(commands); i++) {
         if (commands[i].title)
             puts(commands[i].title);
-        printf("  %-16s %s\n", left, command->summary);
+        if (!strchr(commands[i].command->name, ' '))
+            print_command(commands[i].command);
     }
+    for (size_t i = 0; i < CLI_LENGTH(groups); i++)
+        printf("  %-*s %s\n", HELP_WIDTH, groups[i].name, groups[i].summary);
     puts("\n`chaoseater COMMAND --help` lists options; chaoseater(1) has the exit codes.\n"
          "\nExample:\n  chaoseater run examples/mission.yaml --set duration=5s");
 }
 
-static int print_help_json(struct ce_error *err)
+static void print_group_help(const char *group)
+{
+    const struct cli_command *first = NULL;
+    printf("Usage: chaoseater %s COMMAND [OPTION]...\n\nCommands:\n", group);
+    for (size_t i = 0; i < CLI_LENGTH(commands); i++) {
+        if (!is_of_group(commands[i].command, group))
+            continue;
+        if (!first)
+            first = commands[i].command;
+        print_command(commands[i].command);
+    }
+    printf("\n`chaoseater %s COMMAND --help` lists options.\n\nExample:\n  %s\n", group,
+           first->example);
+}
+
+static int print_help_json(const char *group, struct ce_error *err)
 {
     json_t *names = json_array();
-    for (size_t i = 0; i < CLI_COUNT(commands); i++) {
+    for (size_t i = 0; i < CLI_LENGTH(commands); i++) {
         const struct cli_command *command = commands[i].command;
+        if (group && !is_of_group(command, group))
+            continue;
         (void)json_array_append_new(names,
                                     json_pack("{s:s, s:s?, s:s}", "name", command->name, "operand",
                                               command->operand, "summary", command->summary));
@@ -49,23 +100,44 @@ static int print_help_json(struct ce_error *err)
     return cli_print_json(json_pack("{s:o}", "commands", names), err);
 }
 
-static int print_help(bool json, struct ce_error *err)
+/* Of all commands, or of a group's. */
+static int print_help(const char *group, bool json, struct ce_error *err)
 {
     if (json)
-        return print_help_json(err);
-    print_help_text();
+        return print_help_json(group, err);
+    if (group)
+        print_group_help(group);
+    else
+        print_help_text();
     return CE_EXIT_PASSED;
 }
 
-static const struct cli_command *find_command(const char *name, struct ce_error *err)
+/* "data inject" is two words; how many of argv's words name the command. */
+static size_t words_of(const char *name)
 {
-    const char *names[CLI_COUNT(commands)];
-    for (size_t i = 0; i < CLI_COUNT(commands); i++) {
-        if (strcmp(commands[i].command->name, name) == 0)
+    return strchr(name, ' ') ? 2 : 1;
+}
+
+static bool is_named(const char *name, char **argv)
+{
+    size_t first = strcspn(name, " ");
+    if (strlen(argv[0]) != first || memcmp(argv[0], name, first) != 0)
+        return false;
+    return name[first] == '\0' || (argv[1] && strcmp(argv[1], name + first + 1) == 0);
+}
+
+static const struct cli_command *find_command(char **argv, struct ce_error *err)
+{
+    const char *names[CLI_LENGTH(commands)];
+    for (size_t i = 0; i < CLI_LENGTH(commands); i++) {
+        if (is_named(commands[i].command->name, argv))
             return commands[i].command;
         names[i] = commands[i].command->name;
     }
-    const char *nearest = cli_nearest(name, names, CLI_COUNT(names));
+    char name[128];
+    bool group = find_group(argv[0]) && argv[1];
+    snprintf(name, sizeof name, "%.60s%s%.60s", argv[0], group ? " " : "", group ? argv[1] : "");
+    const char *nearest = cli_nearest(name, names, CLI_LENGTH(names));
     if (name[0] == '-')
         cli_fail(err, CE_EXIT_USAGE, EINVAL,
                  "'%s' is not --help or --version; options follow a command", name);
@@ -87,13 +159,20 @@ static bool asks_for_json(char **argv)
     return false;
 }
 
+static bool is_help(const char *word)
+{
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
 static int run_command(char **argv, struct ce_error *err)
 {
-    const struct cli_command *command = find_command(argv[0], err);
+    if (find_group(argv[0]) && (!argv[1] || is_help(argv[1])))
+        return print_help(find_group(argv[0]), asks_for_json(argv), err);
+    const struct cli_command *command = find_command(argv, err);
     if (!command)
         return CE_EXIT_USAGE;
     struct cli_args args = {.min_score = 70};
-    int exit_code = cli_args_parse(command, argv + 1, &args, err);
+    int exit_code = cli_args_parse(command, argv + words_of(command->name), &args, err);
     if (exit_code == CE_EXIT_PASSED && args.help)
         exit_code = cli_command_help(command, args.json, err);
     else if (exit_code == CE_EXIT_PASSED)
@@ -150,8 +229,8 @@ int main(int argc, char **argv)
     if (argc < 2)
         exit_code =
             cli_fail(&err, CE_EXIT_USAGE, EINVAL, "no command; `chaoseater --help` lists them");
-    else if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
-        exit_code = print_help(asks_for_json(argv), &err);
+    else if (is_help(argv[1]))
+        exit_code = print_help(NULL, asks_for_json(argv), &err);
     else if (strcmp(argv[1], "--version") == 0)
         printf(asks_for_json(argv) ? "{\"version\": \"%s\"}\n" : "chaoseater %s\n", ce_version());
     else

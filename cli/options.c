@@ -67,7 +67,7 @@ static const struct cli_option *find_option(const struct cli_command *command, c
 static int unknown_option(const struct cli_command *command, const char *name, size_t size,
                           struct ce_error *err)
 {
-    enum { MOST_OPTIONS = 16 };
+    enum { MOST_OPTIONS = 32 };
     const char *names[MOST_OPTIONS];
     size_t count = 0;
     for (const struct cli_option *option = command->options; option->name && count < MOST_OPTIONS;
@@ -113,6 +113,17 @@ static int set_score(double *score, const char *name, const char *text, struct c
     return CE_EXIT_PASSED;
 }
 
+static int set_count(uint64_t *count, const char *name, const char *text, struct ce_error *err)
+{
+    char *end;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || value > 1000000000)
+        return cli_fail(err, CE_EXIT_USAGE, EINVAL,
+                        "--%s: '%s' is not a whole number from 0 to 1000000000", name, text);
+    *count = value;
+    return CE_EXIT_PASSED;
+}
+
 static int append(struct cli_list *list, const char *text, struct ce_error *err)
 {
     const char **items = realloc(list->items, (list->count + 1) * sizeof *items);
@@ -121,6 +132,25 @@ static int append(struct cli_list *list, const char *text, struct ce_error *err)
     items[list->count++] = text;
     list->items = items;
     return CE_EXIT_PASSED;
+}
+
+static int append_fault(struct cli_faults *faults, const char *name, struct ce_error *err)
+{
+    struct cli_fault *items = realloc(faults->items, (faults->count + 1) * sizeof *items);
+    if (!items)
+        return cli_fail_memory(err);
+    items[faults->count++] = (struct cli_fault){.name = name};
+    faults->items = items;
+    return CE_EXIT_PASSED;
+}
+
+static int append_param(struct cli_faults *faults, const char *text, struct ce_error *err)
+{
+    if (faults->count == 0)
+        return cli_fail(err, CE_EXIT_USAGE, EINVAL,
+                        "--param '%s' belongs to no fault: it follows the --fault that it is of",
+                        text);
+    return append(&faults->items[faults->count - 1].params, text, err);
 }
 
 static int set_option(const struct cli_option *option, const char *text, struct cli_args *args,
@@ -140,28 +170,43 @@ static int set_option(const struct cli_option *option, const char *text, struct 
         return set_seed(field, option->name, text, err);
     case CLI_SCORE:
         return set_score(field, option->name, text, err);
+    case CLI_COUNT:
+        return set_count(field, option->name, text, err);
+    case CLI_FAULT:
+        return append_fault(field, text, err);
+    case CLI_PARAM:
+        return append_param(field, text, err);
     }
     return CE_EXIT_PASSED;
+}
+
+static const struct cli_option *find_letter(const struct cli_command *command, const char *word)
+{
+    for (const struct cli_option *option = command->options; option->name; option++)
+        if (option->letter && word[1] == option->letter && word[2] == '\0')
+            return option;
+    return NULL;
 }
 
 /* One option; *argv moves on to its last word. */
 static int parse_option(const struct cli_command *command, char ***argv, struct cli_args *args,
                         struct ce_error *err)
 {
-    const char *word = **argv;
-    if (strcmp(word, "-h") == 0)
-        word = "--help";
-    if (word[1] != '-')
-        return cli_fail(err, CE_EXIT_USAGE, EINVAL, "'%s': options are written out, as in --help",
-                        word);
-    const char *name = word + 2, *value = NULL;
-    size_t size = strcspn(name, "=");
-    if (name[size] == '=')
-        value = name + size + 1;
-
-    const struct cli_option *option = find_option(command, name, size);
-    if (!option)
-        return unknown_option(command, name, size, err);
+    const char *word = **argv, *name = word + 2, *value = NULL;
+    const struct cli_option *option;
+    if (word[1] != '-') {
+        option = find_letter(command, word);
+        if (!option)
+            return cli_fail(err, CE_EXIT_USAGE, EINVAL,
+                            "'%s': options are written out, as in --help", word);
+    } else {
+        size_t size = strcspn(name, "=");
+        if (name[size] == '=')
+            value = name + size + 1;
+        option = find_option(command, name, size);
+        if (!option)
+            return unknown_option(command, name, size, err);
+    }
     if (option->kind == CLI_FLAG && value)
         return cli_fail(err, CE_EXIT_USAGE, EINVAL, "--%s takes no value", option->name);
     if (option->kind != CLI_FLAG && !value && (*argv)[1])
@@ -178,10 +223,29 @@ static int take_operand(const struct cli_command *command, const char *word, str
     if (!command->operand)
         return cli_fail(err, CE_EXIT_USAGE, EINVAL, "%s takes no argument, and '%s' is one",
                         command->name, word);
-    if (args->operand)
+    if (!args->operand)
+        args->operand = word;
+    else if (command->second && !args->second)
+        args->second = word;
+    else if (command->second)
+        return cli_fail(err, CE_EXIT_USAGE, EINVAL, "%s takes %s and %s, and '%s' is a third one",
+                        command->name, command->operand, command->second, word);
+    else
         return cli_fail(err, CE_EXIT_USAGE, EINVAL, "%s takes one %s, and '%s' is a second one",
                         command->name, command->operand, word);
-    args->operand = word;
+    return CE_EXIT_PASSED;
+}
+
+static int require_operands(const struct cli_command *command, const struct cli_args *args,
+                            struct ce_error *err)
+{
+    const char *missing = command->operand && !args->operand ? command->operand : NULL;
+    if (!missing && command->second && !command->second_optional && !args->second)
+        missing = command->second;
+    if (missing)
+        return cli_fail(err, CE_EXIT_USAGE, EINVAL, "%s needs a %s: chaoseater %s %s%s%s",
+                        command->name, missing, command->name, command->operand,
+                        command->second ? " " : "", command->second ? command->second : "");
     return CE_EXIT_PASSED;
 }
 
@@ -200,10 +264,7 @@ int cli_args_parse(const struct cli_command *command, char **argv, struct cli_ar
         if (exit_code != CE_EXIT_PASSED)
             return exit_code;
     }
-    if (command->operand && !args->operand && !args->help)
-        return cli_fail(err, CE_EXIT_USAGE, EINVAL, "%s needs a %s: chaoseater %s %s",
-                        command->name, command->operand, command->name, command->operand);
-    return CE_EXIT_PASSED;
+    return args->help ? CE_EXIT_PASSED : require_operands(command, args, err);
 }
 
 void cli_args_done(struct cli_args *args)
@@ -211,16 +272,26 @@ void cli_args_done(struct cli_args *args)
     free(args->only.items);
     free(args->set.items);
     free(args->reports.items);
+    for (size_t i = 0; i < args->faults.count; i++)
+        free(args->faults.items[i].params.items);
+    free(args->faults.items);
     *args = (struct cli_args){0};
 }
 
 static void print_help(const struct cli_command *command)
 {
-    printf("Usage: chaoseater %s%s%s [OPTION]...\n\n%s\n\nOptions:\n", command->name,
-           command->operand ? " " : "", command->operand ? command->operand : "", command->details);
+    printf("Usage: chaoseater %s%s%s", command->name, command->operand ? " " : "",
+           command->operand ? command->operand : "");
+    if (command->second)
+        printf(command->second_optional ? " [%s]" : " %s", command->second);
+    printf(" [OPTION]...\n\n%s%sOptions:\n", command->details, command->details[0] ? "\n\n" : "");
     for (const struct cli_option *option = command->options; option->name; option++) {
         char left[40];
-        snprintf(left, sizeof left, "--%s %s", option->name, option->value ? option->value : "");
+        char letter[8] = "";
+        if (option->letter && option->letter != 'h')
+            snprintf(letter, sizeof letter, "-%c, ", option->letter);
+        snprintf(left, sizeof left, "%s--%s %s", letter, option->name,
+                 option->value ? option->value : "");
         printf("  %-22s %s\n", left, option->doc);
     }
     printf("\nExample:\n  %s\n", command->example);
@@ -236,9 +307,9 @@ int cli_command_help(const struct cli_command *command, bool json, struct ce_err
     for (const struct cli_option *option = command->options; option->name; option++)
         (void)json_array_append_new(options, json_pack("{s:s, s:s?, s:s}", "name", option->name,
                                                        "value", option->value, "doc", option->doc));
-    return cli_print_json(json_pack("{s:s, s:s?, s:s, s:s, s:s, s:o}", "name", command->name,
-                                    "operand", command->operand, "summary", command->summary,
-                                    "details", command->details, "example", command->example,
-                                    "options", options),
+    return cli_print_json(json_pack("{s:s, s:s?, s:s?, s:s, s:s, s:s, s:o}", "name", command->name,
+                                    "operand", command->operand, "second", command->second,
+                                    "summary", command->summary, "details", command->details,
+                                    "example", command->example, "options", options),
                           err);
 }

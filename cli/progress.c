@@ -102,6 +102,17 @@ void cli_progress_show(void *ctx, const struct ce_progress *now)
     }
 }
 
+void cli_progress_share(void *ctx, double fraction)
+{
+    struct cli_progress *progress = ctx;
+    char text[sizeof progress->drawn] = "working";
+    if (!progress->live)
+        return;
+    if (fraction >= 0)
+        snprintf(text, sizeof text, "%3.0f %%", fraction * 100);
+    draw(progress, text);
+}
+
 void cli_progress_end(struct cli_progress *progress)
 {
     if (progress->drawn[0] != '\0')

@@ -4,38 +4,10 @@
 #include "cli.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* A signal handler has no other way to tell anybody. The first signal counts: the run that it ends
- * is already on its way through rollback, and a second one must not hurry it. */
-static volatile sig_atomic_t stop_signal;
-
-static void note_signal(int number)
-{
-    if (stop_signal == 0)
-        stop_signal = number;
-}
-
-static const int stop_signals[] = {SIGINT, SIGTERM};
-
-static void catch_signals(struct sigaction before[CLI_COUNT(stop_signals)])
-{
-    struct sigaction action = {.sa_handler = note_signal, .sa_flags = SA_RESTART};
-    sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < CLI_COUNT(stop_signals); i++)
-        (void)sigaction(stop_signals[i], &action, &before[i]);
-}
-
-/* Once nothing is live any more, whatever blocks (a report's reader, say) may be interrupted. */
-static void release_signals(const struct sigaction before[CLI_COUNT(stop_signals)])
-{
-    for (size_t i = 0; i < CLI_COUNT(stop_signals); i++)
-        (void)sigaction(stop_signals[i], &before[i], NULL);
-}
 
 /* ---- the document ---- */
 
@@ -82,22 +54,21 @@ int cli_suite_run(const struct ce_document *doc, const struct cli_args *args, bo
                   struct ce_results **ret_results, struct ce_error *err)
 {
     struct cli_progress progress;
+    struct cli_signals before;
     struct ce_suite_options options = {
         .state_dir = args->state_dir,
         .has_seed = args->seed.given,
         .seed = args->seed.value,
         .dry_run = args->dry_run,
         .both_profiles = both_profiles,
-        .signal = &stop_signal,
+        .signal = cli_signals_catch(&before),
         .progress = cli_progress_show,
         .progress_ctx = &progress,
     };
-    struct sigaction before[CLI_COUNT(stop_signals)];
-    catch_signals(before);
     cli_progress_start(&progress, args->json);
     int r = ce_suite_run(doc, &options, ret_results, err);
     cli_progress_end(&progress);
-    release_signals(before);
+    cli_signals_release(&before);
     /* EUCLEAN: an earlier run has left something that could not be put back. */
     return r == -EUCLEAN ? CE_EXIT_DIRTY : r < 0 ? CE_EXIT_FAILED : CE_EXIT_PASSED;
 }
@@ -110,7 +81,7 @@ static const char *const report_formats[] = {"text", "json"};
  * such format. */
 static const char *report_split(const char *report, const char **ret_path)
 {
-    for (size_t i = 0; i < CLI_COUNT(report_formats); i++) {
+    for (size_t i = 0; i < CLI_LENGTH(report_formats); i++) {
         size_t n = strlen(report_formats[i]);
         if (strncmp(report, report_formats[i], n) == 0 && report[n] == '=' &&
             report[n + 1] != '\0') {

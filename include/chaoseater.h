@@ -96,7 +96,7 @@ CE_API int ce_document_load(const char *path, struct ce_document **ret_doc, stru
 CE_API int ce_document_parse(const char *text, size_t size, const char *name,
                              struct ce_document **ret_doc, struct ce_error *err);
 CE_API void ce_document_free(struct ce_document *doc);
-/* The document of `chaoseater demo`: every fault once, a few seconds each. */
+/* The document of `chaoseater demo`: every fault once, seconds each. */
 CE_API int ce_document_demo(struct ce_document **ret_doc, struct ce_error *err);
 /* "duration=3s", "parameters.corruption_rate=0.2": for every experiment that has such a key or
  * parameter. */
@@ -162,6 +162,108 @@ CE_API bool ce_results_clean(const struct ce_results *results);
 /* Writes a report; format is "text" or "json". `color` asks for ANSI colours (text only). */
 CE_API int ce_results_write(const struct ce_results *results, const char *format, FILE *out,
                             bool color, struct ce_error *err);
+
+/* ---- tables ---- */
+
+/* Faults to be applied to a table, in the order in which they were added. */
+struct ce_data_job;
+CE_API int ce_data_job_new(struct ce_data_job **ret_job, struct ce_error *err);
+CE_API void ce_data_job_free(struct ce_data_job *job); /* NULL is fine */
+/* Adds a data fault by name, with its defaults. -ENOENT with the nearest name; -ENOTSUP when it is
+ * no fault that changes a table. */
+CE_API int ce_data_job_add(struct ce_data_job *job, const char *fault, struct ce_error *err);
+/* "missing_rate=0.1", "columns=age,city": a parameter of the fault that was added last. */
+CE_API int ce_data_job_set(struct ce_data_job *job, const char *assignment, struct ce_error *err);
+/* The same for every fault of the job that has such a parameter; -EINVAL when none has. */
+CE_API int ce_data_job_set_all(struct ce_data_job *job, const char *assignment,
+                               struct ce_error *err);
+
+struct ce_data_job_options {
+    bool has_seed;
+    uint64_t seed;               /* drawn when none is given; the result names it */
+    const char *key;             /* where the answer key goes; NULL: none is written */
+    const char *stats;           /* statistics of the input, for what is read once: a table, or what
+                                    ce_data_profile_json() wrote (*.json); may be NULL */
+    unsigned threads;            /* 0: as many as there are processors */
+    unsigned shard, shard_count; /* write the shard-th part (from 1) of the rows; 0, 0: all */
+    char delimiter;              /* CSV; 0: found out */
+    bool headerless;             /* CSV without a header: columns are column1, column2, ... */
+    const volatile sig_atomic_t *signal; /* becomes non-zero when the caller wants to stop: the
+                                            call ends with -EINTR and without output; may be NULL */
+    void (*progress)(void *ctx, double fraction); /* negative: not known; may be NULL */
+    void *progress_ctx;
+};
+/* A table in a database may stand wherever these functions take a file of data, by its address:
+ *     sqlite:PATH?table=NAME
+ *     postgresql://USER@HOST/DATABASE?table=NAME      (NAME or SCHEMA.NAME)
+ * As an output it is a new table (-EEXIST when there is one), with the columns of the file. */
+
+/* Reads `in`, applies the faults, writes `out`: CSV and its dialects or JSON lines (plain, gzip,
+ * zstd), Parquet, Arrow IPC; "-" is standard input or output. Files appear when they are complete.
+ * Untouched cells of text formats keep every byte. `ret_json` (may be NULL): what `data inject
+ * --json` prints; free with ce_string_free(). */
+CE_API int ce_data_job_run(const struct ce_data_job *job, const char *in, const char *out,
+                           const struct ce_data_job_options *options, char **ret_json,
+                           struct ce_error *err);
+
+struct ce_data_switch_options {
+    const char *state_dir; /* NULL: the default of ce_state_dir() */
+    const char *hold;      /* how long the faults stay there: "30s", "2m", "1.5h" */
+    bool in_place;         /* change the rows of the table itself, instead of putting another in its
+                              place: no reader can miss it, and writers' work in the meantime is lost */
+    bool has_seed;
+    uint64_t seed;                       /* drawn when none is given; the result names it */
+    const volatile sig_atomic_t *signal; /* becomes non-zero when the caller wants to stop: what is
+                                            held is put back at once; may be NULL */
+    void (*held)(void *ctx);             /* the faulted rows are there now; may be NULL */
+    void *held_ctx;
+};
+/* Puts the faulted copy of a table in a database in the table's place, holds it there, and puts the
+ * table back. Everything is written to the journal first, and a process of its own puts it back
+ * should this one die. Leftovers of crashed runs are undone first. Returns 0 once the table is back
+ * and gives the bytes it gave before, also when a signal came while it was held; `ret_json` (may be
+ * NULL) is what `data switch --json` prints, to be freed with ce_string_free().
+ *     -EINTR    a signal came before anything was changed
+ *     -EUCLEAN  something could not be put back, or is not what it was: see ce_recover()
+ *     -EINVAL   the address has a password, which would stand in the journal; or bad options
+ *     -ENOENT   no such database, table or column
+ *     -ETIMEDOUT  it took too long, and was put back at the deadline
+ * Call it from a process without other threads, or at least from one in which fork() is safe. */
+CE_API int ce_data_job_switch(const struct ce_data_job *job, const char *address,
+                              const struct ce_data_switch_options *options, char **ret_json,
+                              struct ce_error *err);
+
+/* Writes to `back` the content that `out` was made from. Refuses (-EINVAL) a file that is not the
+ * one the key was made for; the result's hash is checked before `back` appears. */
+CE_API int ce_data_revert(const char *out, const char *key, const char *back, struct ce_error *err);
+/* The entries of an answer key for people and programs: row, column, old value, and the new one if
+ * `out` (may be NULL) is the file it was made for. The format is that of the name `to`: .csv or
+ * .jsonl ("-": CSV). */
+CE_API int ce_data_key_export(const char *key, const char *out, const char *to,
+                              struct ce_error *err);
+/* How b differs from a: what `data diff --json` prints, at most `listed` changed cells listed. Free
+ * *ret_json with ce_string_free(). Returns 1 when they differ, 0 when they do not. */
+CE_API int ce_data_diff_json(const char *a, const char *b, size_t listed, char **ret_json,
+                             struct ce_error *err);
+/* Statistics of a table, and, unless `reference` is NULL, how far it has moved from that one: what
+ * `data profile --json` prints. `threads` as above. Free *ret_json with ce_string_free(). */
+CE_API int ce_data_profile_json(const char *path, const char *reference, unsigned threads,
+                                char **ret_json, struct ce_error *err);
+
+/* Tables in memory: the Arrow C stream interface (declared by its own specification). */
+struct ArrowArrayStream;
+/* Moves `in`; *ret_out gives the changed batches as they are pulled, and must be released before
+ * the job is freed. The statistics that the faults need come from `options->stats`, else from
+ * `profiled`, a second stream over the same table, which is read and released first. One of the two
+ * must be given (-EINVAL). The key is complete once *ret_out has been pulled to its end. */
+CE_API int ce_data_job_stream(const struct ce_data_job *job, struct ArrowArrayStream *in,
+                              struct ArrowArrayStream *profiled,
+                              const struct ce_data_job_options *options,
+                              struct ArrowArrayStream *ret_out, struct ce_error *err);
+/* What was done, once such a stream has been pulled to its end and before it is released: as
+ * `data inject --json`. -EAGAIN before that. Free *ret_json with ce_string_free(). */
+CE_API int ce_data_stream_result(const struct ArrowArrayStream *stream, char **ret_json,
+                                 struct ce_error *err);
 
 /* ---- the host ---- */
 

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "controller/controller.h"
+#include "data/parquet/duckdb_api.h"
 #include "faults/fault.h"
 #include "host/host.h"
 #include "journal/journal.h"
@@ -86,6 +87,13 @@ static void check_isolation(json_t *checks)
               "embedded pipeline (works without, as plain processes)");
 }
 
+static void check_duckdb(json_t *checks)
+{
+    char detail[512] = "";
+    bool ok = ce_duckdb_available(detail, sizeof detail);
+    add_check(checks, "duckdb", ok, ok ? "DuckDB's library is there" : detail, "Parquet files");
+}
+
 static void check_faults(json_t *checks)
 {
     const struct ce_fault *fault;
@@ -105,6 +113,7 @@ char *ce_doctor_json(void)
     check_isolation(checks);
     if (ce_host_checks(checks, NULL) < 0)
         return NULL;
+    check_duckdb(checks);
     check_faults(checks);
     ce_autojson json_t *json = json_pack("{s:O}", "checks", checks);
     return json ? ce_json_text(json) : NULL;

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: MIT */
+/* Faults on tables without a run around them: what the `data` commands do. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "data/data.h"
+#include "data/stats/drift.h"
+#include "faults/fault.h"
+#include "orchestrator/dataset_internal.h"
+
+/* ---- the job ---- */
+
+struct job_fault {
+    const struct ce_fault *fault;
+    void *params;
+    char *stream; /* the name its random streams go by: a second fault of the same name must not hit
+                     the same cells */
+};
+
+struct ce_data_job {
+    struct job_fault *faults;
+    size_t count;
+};
+
+int ce_data_job_new(struct ce_data_job **ret_job, struct ce_error *err)
+{
+    *ret_job = calloc(1, sizeof **ret_job);
+    return *ret_job ? 0 : ce_fail_memory(err);
+}
+
+void ce_data_job_free(struct ce_data_job *job)
+{
+    if (!job)
+        return;
+    for (size_t i = 0; i < job->count; i++) {
+        ce_params_done(job->faults[i].fault->params, job->faults[i].params);
+        free(job->faults[i].params);
+        free(job->faults[i].stream);
+    }
+    free(job->faults);
+    free(job);
+}
+
+static int fail_unknown_fault(const char *name, struct ce_error *err)
+{
+    const char *nearest = ce_fault_nearest(name);
+    if (nearest)
+        return ce_fail(err, ENOENT, "no fault is called '%s'; did you mean '%s'?", name, nearest);
+    return ce_fail(err, ENOENT, "no fault is called '%s'; `chaoseater faults` lists them", name);
+}
+
+int ce_data_job_add(struct ce_data_job *job, const char *name, struct ce_error *err)
+{
+    const struct ce_fault *fault = ce_fault_find(name);
+    if (!fault)
+        return fail_unknown_fault(name, err);
+    if (!fault->mutate)
+        return ce_fail(err, ENOTSUP,
+                       "%s changes no table: it needs a run (`chaoseater explain %s`)", name, name);
+    struct job_fault *larger = realloc(job->faults, (job->count + 1) * sizeof *larger);
+    if (!larger)
+        return ce_fail_memory(err);
+    job->faults = larger;
+
+    size_t ordinal = 1;
+    for (size_t i = 0; i < job->count; i++)
+        ordinal += job->faults[i].fault == fault;
+    struct job_fault *added = &job->faults[job->count];
+    *added = (struct job_fault){
+        .fault = fault,
+        .params = calloc(1, fault->params_size),
+        .stream = ordinal == 1 ? strdup(name) : ce_format("%s#%zu", name, ordinal),
+    };
+    int r = added->params && added->stream ? ce_params_init(fault->params, added->params, err)
+                                           : ce_fail_memory(err);
+    if (r < 0) {
+        free(added->params);
+        free(added->stream);
+        return r;
+    }
+    job->count++;
+    return 0;
+}
+
+/* A list is written with commas. */
+static int set_names(const struct ce_param *param, void *params, const char *text,
+                     struct ce_error *err)
+{
+    ce_autofree char *copy = strdup(text);
+    ce_autofree const char **items = calloc(strlen(text) + 1, sizeof *items);
+    if (!copy || !items)
+        return ce_fail_memory(err);
+    size_t count = 0;
+    char *rest = copy;
+    for (char *item; (item = strsep(&rest, ","));)
+        items[count++] = item;
+    return ce_param_set_list(param, params, items, count, err);
+}
+
+static int set_param(const struct ce_param *param, void *params, const char *text,
+                     struct ce_error *err)
+{
+    return param->type == CE_PARAM_NAMES && strchr(text, ',')
+               ? set_names(param, params, text, err)
+               : ce_param_set(param, params, text, err);
+}
+
+/* "name=value": 0, or -EINVAL when it is not of that form. */
+static int split(const char *assignment, char **ret_name, const char **ret_value,
+                 struct ce_error *err)
+{
+    const char *equals = strchr(assignment, '=');
+    if (!equals || equals == assignment)
+        return ce_fail(err, EINVAL, "'%s' is not of the form NAME=VALUE", assignment);
+    *ret_name = strndup(assignment, (size_t)(equals - assignment));
+    *ret_value = equals + 1;
+    return *ret_name ? 0 : ce_fail_memory(err);
+}
+
+int ce_data_job_set(struct ce_data_job *job, const char *assignment, struct ce_error *err)
+{
+    ce_autofree char *name = NULL;
+    const char *value = NULL;
+    CE_TRY(split(assignment, &name, &value, err));
+    if (job->count == 0)
+        return ce_fail(err, EINVAL, "the parameter '%s' belongs to no fault: name the fault first",
+                       name);
+    struct job_fault *last = &job->faults[job->count - 1];
+    const struct ce_param *param = ce_param_find(last->fault->params, name);
+    if (param)
+        return set_param(param, last->params, value, err);
+    const char *nearest = ce_param_nearest(last->fault->params, name);
+    if (nearest)
+        return ce_fail(err, ENOENT, "%s has no parameter '%s'; did you mean '%s'?",
+                       last->fault->name, name, nearest);
+    return ce_fail(err, ENOENT, "%s has no parameter '%s'; `chaoseater explain %s` lists them",
+                   last->fault->name, name, last->fault->name);
+}
+
+int ce_data_job_set_all(struct ce_data_job *job, const char *assignment, struct ce_error *err)
+{
+    ce_autofree char *name = NULL;
+    const char *value = NULL;
+    size_t taken = 0;
+    CE_TRY(split(assignment, &name, &value, err));
+    for (size_t i = 0; i < job->count; i++) {
+        const struct ce_param *param = ce_param_find(job->faults[i].fault->params, name);
+        if (!param)
+            continue;
+        CE_TRY(set_param(param, job->faults[i].params, value, err));
+        taken++;
+    }
+    return taken > 0 ? 0 : ce_fail(err, EINVAL, "none of the faults has a parameter '%s'", name);
+}
+
+/* ---- running it ---- */
+
+void ce_job_mutations_done(struct ce_job_mutations *mutations)
+{
+    for (size_t i = 0; i < mutations->count; i++)
+        ce_mutation_done(&mutations->items[i]);
+    free(mutations->items);
+    *mutations = (struct ce_job_mutations){0};
+}
+
+int ce_job_mutations_init(const struct ce_data_job *job, uint64_t seed,
+                          struct ce_job_mutations *ret, struct ce_error *err)
+{
+    ret->dose = (struct ce_dose){.seed = seed, .intensity = 1};
+    ret->items = calloc(job->count + 1, sizeof *ret->items);
+    if (!ret->items)
+        return ce_fail_memory(err);
+    for (; ret->count < job->count; ret->count++) {
+        const struct job_fault *fault = &job->faults[ret->count];
+        if (fault->fault->check)
+            CE_TRY(fault->fault->check(fault->params, err));
+        struct ce_mutation *mutation = &ret->items[ret->count];
+        CE_TRY(fault->fault->mutate(fault->params, &ret->dose, mutation, err));
+        mutation->fault = fault->stream;
+    }
+    return 0;
+}
+
+/* As many bits as a document's seed and a JSON reader's integer can hold. */
+uint64_t ce_job_seed(const struct ce_data_job_options *options)
+{
+    return options->has_seed ? options->seed : ce_random_seed() & INT64_MAX;
+}
+
+struct ce_data_options ce_job_options(const struct ce_data_job_options *options,
+                                      const struct ce_profile *stats)
+{
+    return (struct ce_data_options){
+        .threads = options->threads,
+        .shard = options->shard,
+        .shard_count = options->shard_count,
+        .delimiter = options->delimiter,
+        .headerless = options->headerless,
+        .profile = stats,
+        .stop = options->signal,
+        .progress = options->progress,
+        .progress_ctx = options->progress_ctx,
+    };
+}
+
+static bool ends_with(const char *text, const char *ending)
+{
+    size_t size = strlen(text), tail = strlen(ending);
+    return size >= tail && strcmp(text + size - tail, ending) == 0;
+}
+
+/* `name`: a file, or a table. */
+static int read_profile(const char *name, unsigned stats, unsigned threads,
+                        struct ce_profile *ret_profile, struct ce_error *err)
+{
+    CE_CLEANUP(ce_table_file_done) struct ce_table_file file = {0};
+    CE_TRY(ce_table_file_open(name, &file, err));
+    return ce_table_file_fail(&file, ce_profile_read(file.path, stats, threads, ret_profile, err),
+                              err);
+}
+
+int ce_job_read_stats(const char *path, unsigned threads, struct ce_profile *ret_profile,
+                      struct ce_error *err)
+{
+    if (ends_with(path, ".json") && !ce_sql_is(path))
+        return ce_profile_load(path, ret_profile, err);
+    return read_profile(path, CE_STAT_MOMENTS | CE_STAT_QUANTILES | CE_STAT_CATEGORIES, threads,
+                        ret_profile, err);
+}
+
+static json_t *describe_counts(const struct ce_data_job *job, const struct ce_data_result *result)
+{
+    ce_autojson json_t *faults = json_array();
+    for (size_t i = 0; i < job->count; i++) {
+        const struct ce_fault_counts *counts = &result->counts[i];
+        ce_autojson json_t *skipped = json_object();
+        for (size_t k = 0; k < CE_SKIP_REASONS_MAX && counts->skipped[k].reason; k++)
+            (void)json_object_set_new(skipped, counts->skipped[k].reason,
+                                      json_integer((json_int_t)counts->skipped[k].count));
+        (void)json_array_append_new(
+            faults,
+            json_pack("{s:s, s:I, s:I, s:I, s:O, s:o}", "name", job->faults[i].fault->name,
+                      "eligible", (json_int_t)counts->eligible, "selected",
+                      (json_int_t)counts->selected, "changed", (json_int_t)counts->changed,
+                      "skipped", skipped, "parameters",
+                      ce_params_values(job->faults[i].fault->params, job->faults[i].params)));
+    }
+    return ce_take(faults);
+}
+
+json_t *ce_job_result(const struct ce_data_job *job, uint64_t seed, const char *key,
+                      const struct ce_data_result *result)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:o, s:s, s:s, s:s?, s:{s:I, s:b}, s:s?}", "rows",
+                     (json_int_t)result->rows, "rows_out", (json_int_t)result->rows_out, "columns",
+                     (json_int_t)result->columns, "seed", (json_int_t)seed, "faults",
+                     describe_counts(job, result), "sha256_in", result->sha256_in, "sha256_out",
+                     result->sha256_out, "key", key, "statistics", "rows",
+                     (json_int_t)result->profiled_rows, "prefix_only", result->prefix_only,
+                     "not_kept", result->lost);
+}
+
+int ce_job_run_file(const struct ce_data_job *job, const char *in, const char *name,
+                    const char *out, const struct ce_data_job_options *options, json_t **ret_json,
+                    struct ce_error *err)
+{
+    CE_CLEANUP(ce_job_mutations_done) struct ce_job_mutations mutations = {0};
+    CE_CLEANUP(ce_profile_done) struct ce_profile stats = {0};
+    CE_CLEANUP(ce_data_result_done) struct ce_data_result result = {0};
+    uint64_t seed = ce_job_seed(options);
+    CE_TRY(ce_job_mutations_init(job, seed, &mutations, err));
+    if (options->stats)
+        CE_TRY(ce_job_read_stats(options->stats, options->threads, &stats, err));
+    struct ce_data_options how = ce_job_options(options, options->stats ? &stats : NULL);
+    how.name = name;
+    CE_TRY(ce_data_inject(in, out, options->key, mutations.items, mutations.count, &how, &result,
+                          err));
+    *ret_json = ce_job_result(job, seed, options->key, &result);
+    return *ret_json ? 0 : ce_fail_memory(err);
+}
+
+int ce_data_job_run(const struct ce_data_job *job, const char *in, const char *out,
+                    const struct ce_data_job_options *options, char **ret_json,
+                    struct ce_error *err)
+{
+    ce_autojson json_t *json = NULL;
+    if (ce_sql_is(in) || ce_sql_is(out))
+        CE_TRY(ce_job_run_table(job, in, out, options, &json, err));
+    else
+        CE_TRY(ce_job_run_file(job, in, NULL, out, options, &json, err));
+    char *text = ret_json ? ce_json_text(json) : NULL;
+    if (ret_json && !text)
+        return ce_fail_memory(err);
+    if (ret_json)
+        *ret_json = text;
+    return 0;
+}
+
+/* ---- looking ---- */
+
+struct listing {
+    json_t *cells;
+    size_t room;
+};
+
+static json_t *shown(const char *text, bool missing)
+{
+    if (missing)
+        return json_null();
+    json_t *value = json_string(text);
+    return value ? value : json_string("(not UTF-8)");
+}
+
+static void list_cell(void *ctx, const struct ce_diff_cell *cell)
+{
+    struct listing *listing = ctx;
+    if (listing->room == 0)
+        return;
+    listing->room--;
+    (void)json_array_append_new(
+        listing->cells, json_pack("{s:I, s:o, s:o, s:o}", "row", (json_int_t)cell->row, "column",
+                                  shown(cell->column, false), "a", shown(cell->a, cell->a_missing),
+                                  "b", shown(cell->b, cell->b_missing)));
+}
+
+static json_t *names_json(const struct ce_names *names)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < names->count; i++)
+        (void)json_array_append_new(list, shown(names->names[i], false));
+    return list;
+}
+
+static json_t *describe_diff(const struct ce_diff *diff, json_t *cells)
+{
+    ce_autojson json_t *by_column = json_object();
+    for (size_t i = 0; i < diff->column_count; i++)
+        if (diff->columns[i].changed > 0)
+            (void)json_object_set_new(by_column, diff->columns[i].name,
+                                      json_integer((json_int_t)diff->columns[i].changed));
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:O, s:O}", "cells_changed",
+                     (json_int_t)diff->cells_changed, "rows_a", (json_int_t)diff->rows_a, "rows_b",
+                     (json_int_t)diff->rows_b, "rows_added", (json_int_t)diff->rows_added,
+                     "rows_removed", (json_int_t)diff->rows_removed, "columns_added",
+                     names_json(&diff->columns_added), "columns_removed",
+                     names_json(&diff->columns_removed), "by_column", by_column, "cells", cells);
+}
+
+/* Files, or tables. */
+static int diff_tables(const char *a, const char *b, struct listing *listing,
+                       struct ce_diff *ret_diff, struct ce_error *err)
+{
+    CE_CLEANUP(ce_table_file_done) struct ce_table_file file_a = {0}, file_b = {0};
+    CE_TRY(ce_table_file_open(a, &file_a, err));
+    CE_TRY(ce_table_file_open(b, &file_b, err));
+    int r = ce_data_diff(file_a.path, file_b.path, list_cell, listing, ret_diff, err);
+    return ce_table_file_fail(&file_b, ce_table_file_fail(&file_a, r, err), err);
+}
+
+int ce_data_diff_json(const char *a, const char *b, size_t listed, char **ret_json,
+                      struct ce_error *err)
+{
+    CE_CLEANUP(ce_diff_done) struct ce_diff diff = {0};
+    ce_autojson json_t *cells = json_array();
+    struct listing listing = {.cells = cells, .room = listed};
+    if (!cells)
+        return ce_fail_memory(err);
+    CE_TRY(diff_tables(a, b, &listing, &diff, err));
+    ce_autojson json_t *json = describe_diff(&diff, cells);
+    char *text = json ? ce_json_text(json) : NULL;
+    if (!text)
+        return ce_fail_memory(err);
+    *ret_json = text;
+    return diff.cells_changed > 0 || diff.rows_added > 0 || diff.rows_removed > 0 ||
+           diff.columns_added.count > 0 || diff.columns_removed.count > 0;
+}
+
+int ce_data_profile_json(const char *path, const char *reference, unsigned threads, char **ret_json,
+                         struct ce_error *err)
+{
+    CE_CLEANUP(ce_profile_done) struct ce_profile profile = {0}, before = {0};
+    CE_TRY(read_profile(path, CE_STAT_ALL, threads, &profile, err));
+    ce_autojson json_t *json = ce_profile_json(&profile);
+    if (json && reference) {
+        CE_TRY(read_profile(reference, CE_STAT_ALL, threads, &before, err));
+        (void)json_object_set_new(json, "drift", ce_drift_json(&before, &profile));
+        (void)json_object_set_new(json, "table", ce_drift_table_json(&before, &profile));
+    }
+    char *text = json ? ce_json_exact_text(json) : NULL;
+    if (!text)
+        return ce_fail_memory(err);
+    *ret_json = text;
+    return 0;
+}

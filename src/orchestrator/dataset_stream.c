@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/* Jobs on tables in memory: a stream that a program hands in comes back with the faults in it. */
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "data/arrow/arrow.h"
+#include "data/selection.h"
+#include "orchestrator/dataset_internal.h"
+
+/* What a stream given to the caller owns. */
+struct job_stream {
+    const struct ce_data_job *job;
+    uint64_t seed;
+    struct ce_job_mutations mutations;
+    struct ce_profile stats;
+    struct ce_data_options options;
+    struct ce_arrow_mutate how;
+    struct ce_data_result result;
+    struct ce_output *key;
+    bool ended;
+    struct ArrowArrayStream inner;
+    struct ce_error error; /* what get_last_error() tells */
+};
+
+static void job_stream_free(struct job_stream *stream)
+{
+    if (stream->inner.release)
+        stream->inner.release(&stream->inner);
+    ce_output_free(stream->key);
+    ce_data_result_done(&stream->result);
+    ce_job_mutations_done(&stream->mutations);
+    ce_profile_done(&stream->stats);
+    free(stream);
+}
+CE_DEFINE_CLEANUP(struct job_stream, job_stream_free);
+
+static int end_key(struct job_stream *stream, struct ce_error *err)
+{
+    CE_TRY(ce_key2_end(stream->key, ce_arrow_key_trailer(&stream->how, &stream->result), err));
+    CE_TRY(ce_output_sync(stream->key, err));
+    return ce_output_publish(stream->key, err);
+}
+
+/* ---- the stream as the caller sees it ---- */
+
+static int outer_schema(struct ArrowArrayStream *outer, struct ArrowSchema *ret)
+{
+    struct job_stream *stream = outer->private_data;
+    return stream->inner.get_schema(&stream->inner, ret);
+}
+
+static int outer_next(struct ArrowArrayStream *outer, struct ArrowArray *ret)
+{
+    struct job_stream *stream = outer->private_data;
+    stream->error = (struct ce_error){0};
+    int r = stream->inner.get_next(&stream->inner, ret);
+    if (r != 0 || ret->release || stream->ended)
+        return r;
+    if (stream->key && end_key(stream, &stream->error) < 0)
+        return stream->error.code;
+    stream->ended = true;
+    return 0;
+}
+
+static const char *outer_error(struct ArrowArrayStream *outer)
+{
+    struct job_stream *stream = outer->private_data;
+    return stream->error.code ? stream->error.message
+                              : stream->inner.get_last_error(&stream->inner);
+}
+
+static void outer_release(struct ArrowArrayStream *outer)
+{
+    job_stream_free(outer->private_data);
+    outer->release = NULL;
+}
+
+/* ---- making it ---- */
+
+static int read_stats(struct job_stream *stream, struct ArrowArrayStream *profiled,
+                      const struct ce_data_job_options *options, struct ce_error *err)
+{
+    unsigned needs = CE_STAT_MOMENTS;
+    if (options->stats)
+        return ce_job_read_stats(options->stats, options->threads, &stream->stats, err);
+    if (!profiled || !profiled->release)
+        return ce_fail(
+            err, EINVAL,
+            "faults need statistics: a second stream over the table, or a profile of it");
+    for (size_t i = 0; i < stream->mutations.count; i++) {
+        const struct ce_mutation *mutation = &stream->mutations.items[i];
+        unsigned of_scope;
+        CE_TRY(ce_scope_needs(&mutation->scope, &of_scope, err));
+        needs |= mutation->needs | of_scope;
+    }
+    return ce_arrow_profile(profiled, "the stream", needs, &stream->stats, err);
+}
+
+static int make_stream(const struct ce_data_job *job, struct ArrowArrayStream *in,
+                       struct ArrowArrayStream *profiled, const struct ce_data_job_options *options,
+                       struct job_stream **ret_stream, struct ce_error *err)
+{
+    CE_CLEANUP(job_stream_free_p) struct job_stream *stream = calloc(1, sizeof *stream);
+    if (!stream)
+        return ce_fail_memory(err);
+    stream->job = job;
+    stream->seed = ce_job_seed(options);
+    CE_TRY(ce_job_mutations_init(job, stream->seed, &stream->mutations, err));
+    CE_TRY(read_stats(stream, profiled, options, err));
+    stream->options = ce_job_options(options, &stream->stats);
+    stream->options.name = "the stream";
+    stream->how = (struct ce_arrow_mutate){
+        .mutations = stream->mutations.items,
+        .count = stream->mutations.count,
+        .profile = &stream->stats,
+        .options = &stream->options,
+    };
+    if (options->key)
+        CE_TRY(ce_key2_begin(options->key, 0600, ce_arrow_key_header(&stream->how), &stream->key,
+                             err));
+    stream->how.key = stream->key;
+    CE_TRY(ce_arrow_mutate(in, &stream->how, &stream->result, &stream->inner, err));
+    *ret_stream = ce_take(stream);
+    return 0;
+}
+
+int ce_data_job_stream(const struct ce_data_job *job, struct ArrowArrayStream *in,
+                       struct ArrowArrayStream *profiled, const struct ce_data_job_options *options,
+                       struct ArrowArrayStream *ret_out, struct ce_error *err)
+{
+    struct job_stream *stream = NULL;
+    int r = make_stream(job, in, profiled, options, &stream, err);
+    if (profiled && profiled->release)
+        profiled->release(profiled);
+    if (r < 0 && in->release)
+        in->release(in);
+    if (r < 0)
+        return r;
+    *ret_out = (struct ArrowArrayStream){
+        .get_schema = outer_schema,
+        .get_next = outer_next,
+        .get_last_error = outer_error,
+        .release = outer_release,
+        .private_data = stream,
+    };
+    return 0;
+}
+
+int ce_data_stream_result(const struct ArrowArrayStream *outer, char **ret_json,
+                          struct ce_error *err)
+{
+    const struct job_stream *stream = outer->release == outer_release ? outer->private_data : NULL;
+    if (!stream)
+        return ce_fail(err, EINVAL, "this stream was not made by ce_data_job_stream()");
+    if (!stream->ended)
+        return ce_fail(err, EAGAIN, "the stream has not been read to its end");
+    ce_autojson json_t *json =
+        ce_job_result(stream->job, stream->seed, stream->key ? ce_output_path(stream->key) : NULL,
+                      &stream->result);
+    char *text = json ? ce_json_text(json) : NULL;
+    if (!text)
+        return ce_fail_memory(err);
+    *ret_json = text;
+    return 0;
+}
