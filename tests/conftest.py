@@ -45,7 +45,7 @@ for sanitizer in ("ASAN", "UBSAN", "TSAN"):
 
 def environment(folder):
     """What a process under test sees: nothing of the caller's settings, everything under `folder`."""
-    kept = ("CHAOSEATER_BUILD", "CHAOSEATER_LIBEXEC")
+    kept = ("CHAOSEATER_BUILD", "CHAOSEATER_LIBEXEC", "CHAOSEATER_DUCKDB")
     env = {k: v for k, v in os.environ.items() if k in kept or not k.startswith(("CHAOSEATER_", "XDG_"))}
     env.update(
         HOME=str(folder),

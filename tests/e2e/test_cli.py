@@ -14,6 +14,7 @@ import time
 import pytest
 
 COMMANDS = ["demo", "run", "gate", "validate", "schema", "faults", "explain", "doctor", "recover", "status"]
+DATA_COMMANDS = ["data inject", "data revert", "data diff", "data profile", "data key"]
 
 PLAN = """
 experiments:
@@ -21,7 +22,8 @@ experiments:
 """
 
 
-@pytest.mark.parametrize("command", [[], *[[name] for name in COMMANDS]], ids=lambda c: " ".join(c) or "chaoseater")
+@pytest.mark.parametrize("command", [[], ["data"], *[name.split() for name in COMMANDS + DATA_COMMANDS]],
+                         ids=lambda c: " ".join(c) or "chaoseater")
 def test_help_fits_one_screen_and_ends_with_an_example(chaoseater, command):
     done = chaoseater(*command, "--help")
     lines = done.stdout.splitlines()
@@ -35,9 +37,9 @@ def test_help_fits_one_screen_and_ends_with_an_example(chaoseater, command):
 
 def test_help_under_json_is_a_document(chaoseater):
     listed = json.loads(chaoseater("--help", "--json").stdout)["commands"]
-    assert {command["name"] for command in listed if command["summary"]} == set(COMMANDS)
+    assert {command["name"] for command in listed if command["summary"]} == set(COMMANDS + DATA_COMMANDS)
     for command in listed:
-        document = json.loads(chaoseater(command["name"], "--help", "--json").stdout)
+        document = json.loads(chaoseater(*command["name"].split(), "--help", "--json").stdout)
         assert document["name"] == command["name"] and document["operand"] == command["operand"]
         assert {"json", "help"} <= {option["name"] for option in document["options"]}
 
@@ -49,9 +51,13 @@ def test_help_names_every_command(chaoseater):
         assert re.search(rf"^  {command}\b", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+    group = json.loads(chaoseater("data", "--help", "--json").stdout)["commands"]
+    assert [command["name"] for command in group] == DATA_COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS + DATA_COMMANDS)
 def test_every_command_takes_json(chaoseater, command):
-    assert "--json" in chaoseater(command, "--help").stdout
+    assert "--json" in chaoseater(*command.split(), "--help").stdout
 
 
 def test_version_is_the_library_s(chaoseater, root):
