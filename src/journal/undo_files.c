@@ -165,8 +165,7 @@ static int restore_file(const json_t *args, struct ce_error *err)
 
 const struct ce_undo_op ce_undo_restore_file = {.name = "restore-file", .undo = restore_file};
 
-/* A name for a new before-image, to be freed; makes the folder of before-images. */
-static int new_image(struct ce_journal *journal, char **ret_image, struct ce_error *err)
+int ce_undo_image_path(struct ce_journal *journal, char **ret_image, struct ce_error *err)
 {
     CE_TRY(ce_folder_make(journal->images, err));
     CE_TRY(ce_folder_sync(journal->folder, err));
@@ -205,7 +204,7 @@ int ce_undo_note_file(struct ce_journal *journal, const char *path, char **ret_i
     CE_TRY(folder_identity(real, &folder, err));
 
     ce_autofree char *image = NULL;
-    CE_TRY(new_image(journal, &image, err));
+    CE_TRY(ce_undo_image_path(journal, &image, err));
     CE_TRY(ce_file_copy(real, image, err));
     ce_seam_step("journal: before-image");
     char sha256[CE_SHA256_HEX];

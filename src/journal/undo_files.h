@@ -12,6 +12,9 @@
  * NULL): the before-image's path, to be freed. */
 int ce_undo_note_file(struct ce_journal *journal, const char *path, char **ret_image,
                       struct ce_error *err);
+/* A path for a before-image of the caller's own, to be freed: what is written there is kept as long
+ * as anything in the journal is live, and removed with it. */
+int ce_undo_image_path(struct ce_journal *journal, char **ret_image, struct ce_error *err);
 /* "remove-tree": a folder that the caller is about to create is removed again with all that is in
  * it. -EEXIST when there already is something of that name: it would not be ours to remove. Returns
  * the note. */
