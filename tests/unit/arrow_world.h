@@ -49,19 +49,19 @@ struct world {
     struct ce_error err;
 };
 
-static void world_text(struct ce_buffer *out, const char *text)
+static inline void world_text(struct ce_buffer *out, const char *text)
 {
     ce_buffer_put(out, "\1", 1);
     ce_buffer_put(out, text, strlen(text));
 }
 
-static void world_value(struct ce_buffer *out, const void *value, size_t size)
+static inline void world_value(struct ce_buffer *out, const void *value, size_t size)
 {
     ce_buffer_put(out, "\1", 1);
     ce_buffer_put(out, value, size);
 }
 
-static void world_nested(enum world_column column, uint64_t row, struct ce_buffer *out)
+static inline void world_nested(enum world_column column, uint64_t row, struct ce_buffer *out)
 {
     char text[32];
     ce_buffer_put(out, "\1", 1);
@@ -78,7 +78,7 @@ static void world_nested(enum world_column column, uint64_t row, struct ce_buffe
 }
 
 /* The cell as encode.h has it. */
-static void world_cell(enum world_column column, uint64_t row, struct ce_buffer *out)
+static inline void world_cell(enum world_column column, uint64_t row, struct ce_buffer *out)
 {
     static const char *const kinds[] = {"red", "green", "blue"};
     char text[64];
@@ -134,7 +134,7 @@ static void world_cell(enum world_column column, uint64_t row, struct ce_buffer 
     }
 }
 
-static int world_next(void *ctx, struct ArrowArray *ret_batch, struct ce_error *err)
+static inline int world_next(void *ctx, struct ArrowArray *ret_batch, struct ce_error *err)
 {
     struct world *world = ctx;
     uint64_t rows = world->rows - world->made;
@@ -156,7 +156,7 @@ static int world_next(void *ctx, struct ArrowArray *ret_batch, struct ce_error *
     return 1;
 }
 
-static void world_done(void *ctx)
+static inline void world_done(void *ctx)
 {
     struct world *world = ctx;
     for (int i = 0; i < W_COUNT; i++)
@@ -166,7 +166,7 @@ static void world_done(void *ctx)
     free(world);
 }
 
-static int world_schema(struct ArrowSchema *ret_schema, struct ce_error *err)
+static inline int world_schema(struct ArrowSchema *ret_schema, struct ce_error *err)
 {
     static const char metadata[] = "\1\0\0\0\3\0\0\0who\4\0\0\0test";
     CE_TRY(ce_arrow_schema_make("+s", "", 0, ret_schema, err));
@@ -189,8 +189,8 @@ static int world_schema(struct ArrowSchema *ret_schema, struct ce_error *err)
     return 0;
 }
 
-static int world_stream(uint64_t rows, uint64_t batch_rows, struct ArrowArrayStream *ret_stream,
-                        struct ce_error *err)
+static inline int world_stream(uint64_t rows, uint64_t batch_rows,
+                               struct ArrowArrayStream *ret_stream, struct ce_error *err)
 {
     struct world *world = calloc(1, sizeof *world);
     struct ArrowSchema schema;
@@ -236,7 +236,7 @@ static char *seen_cell(const struct ce_arrow_type *type, const struct ArrowArray
     return seen_text(text, size);
 }
 
-static int see(struct ArrowArrayStream *stream, struct seen *ret_seen, struct ce_error *err)
+static inline int see(struct ArrowArrayStream *stream, struct seen *ret_seen, struct ce_error *err)
 {
     struct ce_arrow_source source;
     struct ce_buffer scratch = {0}, cells = {0};
@@ -271,12 +271,12 @@ static int see(struct ArrowArrayStream *stream, struct seen *ret_seen, struct ce
     return r;
 }
 
-static const char *seen_at(const struct seen *seen, uint64_t row, size_t column)
+static inline const char *seen_at(const struct seen *seen, uint64_t row, size_t column)
 {
     return seen->cells[row * seen->columns + column];
 }
 
-static void seen_done(struct seen *seen)
+static inline void seen_done(struct seen *seen)
 {
     for (uint64_t i = 0; i < seen->rows * seen->columns; i++)
         free(seen->cells[i]);

@@ -2,6 +2,7 @@
 /* The engine for typed tables: what mutations make of streams of batches, however these are cut,
  * and that answer keys take all of it back. */
 #include "arrow_world.h"
+#include "data/arrow/key.h"
 #include "data/selection.h"
 #include "data_files.h"
 
@@ -523,6 +524,57 @@ static void a_key_of_something_else_is_refused(void)
     CHECK_TEXT(err.message, "the answer key's changes do not fit into the table");
 }
 
+/* What stands in the key is what stood in the input. */
+static void a_key_tells_old_values(void)
+{
+    BEGIN(cells("noise", 0.05, add_one));
+    struct ce_arrow_mutate how = {run.mutations, run.count, &run.profile, NULL, NULL};
+    CE_CLEANUP(ce_output_free_p) struct ce_output *output = NULL;
+    CE_CLEANUP(ce_key2_close_p) struct ce_key2 *key = NULL;
+    FOLDER(folder);
+    const char *path = folder_file(&folder, "key");
+    struct ArrowArrayStream out, in;
+    struct seen before;
+    char hex[CE_SHA256_HEX];
+    REQUIRE_OK(ce_key2_begin(path, 0600, ce_arrow_key_header(&how), &output, &err), err);
+    REQUIRE_OK(mutated(&run, ROWS, 777, output, &out, &err), err);
+    REQUIRE_OK(ce_arrow_digest(&out, hex, &err), err);
+    REQUIRE_OK(ce_key2_end(output, ce_arrow_key_trailer(&how, &run.result), &err), err);
+    REQUIRE_OK(ce_output_sync(output, &err), err);
+    REQUIRE_OK(ce_output_publish(output, &err), err);
+    REQUIRE_OK(world_stream(ROWS, 999, &in, &err), err);
+    REQUIRE_OK(see(&in, &before, &err), err);
+
+    struct ce_arrow_key_text *text = NULL;
+    struct ce_key_change change;
+    struct ce_buffer old = {0};
+    uint64_t row = 0, wrong = 0, count = 0;
+    REQUIRE_OK(ce_key2_open(path, &key, &err), err);
+    while (ce_key2_next(key, &change, &err) > 0) {
+        const char *got;
+        size_t size;
+        old.size = 0;
+        row += change.row_step;
+        REQUIRE_OK(ce_arrow_key_old(key, &change, &old, &err), err);
+        if (change.what == CE_KEY_LAYOUT && !text)
+            REQUIRE_OK(ce_arrow_key_text_new(old.data, old.size, &text, &err), err);
+        if (change.what < CE_KEY_CELL)
+            continue;
+        size_t column = change.what - CE_KEY_CELL;
+        REQUIRE_OK(ce_arrow_key_text_cell(text, column, old.data, old.size, &got, &size, &err),
+                   err);
+        const char *want = seen_at(&before, row, column);
+        wrong += size != strlen(want) || memcmp(got, want, size) != 0;
+        count++;
+    }
+    CHECK(wrong == 0 && count == run.result.counts[0].changed);
+    CHECK(ce_arrow_key_text_cell(text, W_AGE, "\1abc", 4, &(const char *){NULL}, &(size_t){0},
+                                 &err) == -EBADMSG);
+    ce_arrow_key_text_free(text);
+    ce_buffer_done(&old);
+    seen_done(&before);
+}
+
 /* ---- values ---- */
 
 static const struct ce_arrow_type *type_of(const char *format)
@@ -684,6 +736,7 @@ int main(void)
     TEST(shards_are_parts_of_the_whole);
     TEST(stopping_is_an_error);
     TEST(a_key_of_something_else_is_refused);
+    TEST(a_key_tells_old_values);
     TEST(integers_are_fitted);
     TEST(floats_are_fitted);
     TEST(texts_read_back);

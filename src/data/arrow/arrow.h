@@ -40,6 +40,18 @@ json_t *ce_arrow_key_header(const struct ce_arrow_mutate *how);
 json_t *ce_arrow_key_trailer(const struct ce_arrow_mutate *how,
                              const struct ce_data_result *result);
 
+/* Old values of such a key as text, for people. `layout`: the bytes of the key's first entry, which
+ * is of kind CE_KEY_LAYOUT. -EBADMSG: damaged. */
+struct ce_arrow_key_text;
+int ce_arrow_key_text_new(const void *layout, size_t size, struct ce_arrow_key_text **ret_text,
+                          struct ce_error *err);
+void ce_arrow_key_text_free(struct ce_arrow_key_text *text); /* NULL is fine */
+/* `cell`: the bytes of an entry CE_KEY_CELL + column. *ret_text is NULL for a null, "[...]" for
+ * what is nested, and valid until the next call. */
+int ce_arrow_key_text_cell(struct ce_arrow_key_text *text, size_t column, const char *cell,
+                           size_t size, const char **ret_text, size_t *ret_size,
+                           struct ce_error *err);
+
 /* The stream as it was before, from the changed one and its key; *ret_sha256 (65 bytes, may be
  * NULL) is filled at the end with that of the content given back. */
 int ce_arrow_revert(struct ArrowArrayStream *changed, struct ce_key2 *key, char *ret_sha256,
