@@ -8,7 +8,8 @@
 int cli_data_exit(int r)
 {
     bool bad_input = r == -EINVAL || r == -ENOENT || r == -ENOTSUP || r == -EILSEQ ||
-                     r == -EBADMSG || r == -EISDIR || r == -EFBIG || r == -ENODATA || r == -ERANGE || r == -EEXIST;
+                     r == -EBADMSG || r == -EISDIR || r == -EFBIG || r == -ENODATA ||
+                     r == -ERANGE || r == -EEXIST;
     return bad_input ? CE_EXIT_USAGE : CE_EXIT_FAILED;
 }
 

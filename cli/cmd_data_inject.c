@@ -3,8 +3,6 @@
 #include "cli.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- what was asked for ---- */

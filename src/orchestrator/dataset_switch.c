@@ -278,10 +278,12 @@ static int end(struct switching *s, int r, struct ce_error *err)
     int undone = s->journal ? put_back(s, &why) : 0;
     if (undone < 0)
         (void)ce_undo_all(s->journal, NULL, NULL); /* what there is besides */
+    bool live = s->journal && ce_undo_live(s->journal) > 0;
     /* The guard goes last: until then it takes care of whatever is left. */
     ce_journal_close(s->journal);
     ce_guard_stop(s->guard);
-    return undone < 0 ? ce_fail(err, EUCLEAN, "the table could not be put back: %s", why.message)
+    return undone < 0 ? ce_fail(err, EUCLEAN, "the table could not be put back: %s%s", why.message,
+                                live ? "; `chaoseater recover` tries again" : "")
                       : r;
 }
 
