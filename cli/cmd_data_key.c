@@ -14,7 +14,7 @@ static int export_key(const struct cli_args *args, struct ce_error *err)
 
 /* clang-format off */
 static const struct cli_option options[] = {
-    {"out", CLI_TEXT, CLI_FIELD(out), "FILE", "where it goes, by its ending: .csv or .jsonl (default: CSV to stdout)", 'o'},
+    {"out", CLI_TEXT, CLI_FIELD(out), "FILE", "where it goes, .csv, .jsonl or .parquet (default: CSV to stdout)", 'o'},
     CLI_OPTION_JSON,
     CLI_OPTION_HELP,
     CLI_END_OPTIONS,

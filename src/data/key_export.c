@@ -6,10 +6,12 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/json.h"
-#include "data/answer_key.h"
+#include "data/arrow/arrow.h"
 #include "data/csv.h"
 #include "data/data.h"
+#include "data/parquet/parquet.h"
 #include "data/text/buffer.h"
 
 CE_DEFINE_CLEANUP(struct ce_key2, ce_key2_close);
@@ -21,6 +23,8 @@ struct export
     struct ce_sha256 *sha;    /* of what was read of it */
     struct ce_output *to;
     bool jsonl, csv_cells; /* of the table written; of the file that was changed */
+    bool typed;            /* the key is that of a typed table */
+    struct ce_arrow_key_text *typed_text;
     struct ce_buffer old, new, line, value;
 };
 
@@ -29,6 +33,7 @@ static void export_done(struct export *export)
     ce_key2_close(export->key);
     ce_input_close(export->changed);
     ce_sha256_free(export->sha);
+    ce_arrow_key_text_free(export->typed_text);
     ce_output_free(export->to);
     ce_buffer_done(&export->old);
     ce_buffer_done(&export->new);
@@ -88,12 +93,25 @@ static int decode(struct export *export, const struct ce_buffer *raw, bool is_ce
         return ce_fail_memory(err);
     if (export->csv_cells && is_cell) {
         struct ce_text_cell cell = {.raw = raw->data ? raw->data : "",
-                                   .raw_size = raw->size,
-                                   .quoted = raw->size > 0 && raw->data[0] == '"'};
+                                    .raw_size = raw->size,
+                                    .quoted = raw->size > 0 && raw->data[0] == '"'};
         export->value.size = ce_csv_value(&cell, room, raw->size + 1);
         return 0;
     }
     return ce_buffer_put(&export->value, raw->data, raw->size) ? 0 : ce_fail_memory(err);
+}
+
+/* The old value of a typed cell, in export->value. Rows are held in a form of the key's own. */
+static int decode_typed(struct export *export, const struct ce_key_change *change,
+                        struct ce_error *err)
+{
+    const char *text = NULL;
+    size_t size = 0;
+    export->value.size = 0;
+    if (change->what >= CE_KEY_CELL)
+        CE_TRY(ce_arrow_key_text_cell(export->typed_text, (size_t)(change->what - CE_KEY_CELL),
+                                      export->old.data, export->old.size, &text, &size, err));
+    return !text || ce_buffer_put(&export->value, text, size) ? 0 : ce_fail_memory(err);
 }
 
 static bool put_csv(struct ce_buffer *line, const char *text, size_t size)
@@ -163,7 +181,8 @@ static int put_change(struct export *export, const struct ce_key_change *change,
                 put_field(export, "row", number, strlen(number)) &&
                 put_field(export, "column", column, strlen(column)) &&
                 put_field(export, "change", kind, strlen(kind));
-    CE_TRY(decode(export, &export->old, is_cell, err));
+    CE_TRY(export->typed ? decode_typed(export, change, err)
+                         : decode(export, &export->old, is_cell, err));
     good = good && put_field(export, "old", export->value.data, export->value.size);
     if (export->changed) {
         CE_TRY(decode(export, &export->new, is_cell, err));
@@ -194,7 +213,11 @@ static int put_changes(struct export *export, struct ce_error *err)
             CE_TRY(read_changed(export, change.gap, false, err));
             CE_TRY(read_changed(export, change.new_size, true, err));
         }
-        CE_TRY(put_change(export, &change, row, err));
+        if (!export->typed || change.what != CE_KEY_LAYOUT)
+            CE_TRY(put_change(export, &change, row, err));
+        else if (!export->typed_text) /* the schema comes first */
+            CE_TRY(ce_arrow_key_text_new(export->old.data, export->old.size, &export->typed_text,
+                                         err));
     }
     return got;
 }
@@ -226,28 +249,32 @@ static int require_same(struct export *export, const char *key, const char *chan
                          changed, key);
 }
 
-int ce_data_key_export_file(const char *key, const char *changed, const char *to,
-                            struct ce_error *err)
+static int open_key(struct export *export, const char *key, const char *changed,
+                    struct ce_error *err)
 {
-    CE_CLEANUP(export_done) struct export export = {.jsonl = ends_with(to, ".jsonl")};
-    if (!export.jsonl && strcmp(to, "-") != 0 && !ends_with(to, ".csv"))
-        return ce_fail(err, EINVAL, "'%s' ends neither in .csv nor in .jsonl", to);
-    CE_TRY(ce_key2_open(key, &export.key, err));
-    const json_t *header = ce_key2_header(export.key);
+    CE_TRY(ce_key2_open(key, &export->key, err));
+    const json_t *header = ce_key2_header(export->key);
     const char *kind = json_string_value(json_object_get(header, "kind"));
     const char *format = json_string_value(json_object_get(header, "format"));
-    if (!kind || strcmp(kind, "bytes") != 0)
+    export->typed = kind && strcmp(kind, "table") == 0;
+    export->csv_cells = format && strcmp(format, "csv") == 0;
+    if (!changed)
+        return 0;
+    if (export->typed)
         return ce_fail(err, ENOTSUP,
-                       "'%s' is the key of a typed table; so far only keys of text tables can be "
-                       "listed",
+                       "new values are listed for text formats only; '%s' is no key "
+                       "of such a file",
                        key);
-    export.csv_cells = format && strcmp(format, "csv") == 0;
-    if (changed) {
-        CE_TRY(ce_input_open(changed, &export.changed, err));
-        export.sha = ce_sha256_new();
-        if (!export.sha)
-            return ce_fail_memory(err);
-    }
+    CE_TRY(ce_input_open(changed, &export->changed, err));
+    export->sha = ce_sha256_new();
+    return export->sha ? 0 : ce_fail_memory(err);
+}
+
+static int export_rows(const char *key, const char *changed, const char *to, bool jsonl,
+                       struct ce_error *err)
+{
+    CE_CLEANUP(export_done) struct export export = {.jsonl = jsonl};
+    CE_TRY(open_key(&export, key, changed, err));
     CE_TRY(ce_output_open(to, 0600, ce_packing_of_name(to), &export.to, err));
     CE_TRY(put_head(&export, err));
     CE_TRY(put_changes(&export, err));
@@ -255,4 +282,21 @@ int ce_data_key_export_file(const char *key, const char *changed, const char *to
         CE_TRY(require_same(&export, key, changed, err));
     CE_TRY(ce_output_sync(export.to, err));
     return ce_output_publish(export.to, err);
+}
+
+int ce_data_key_export_file(const char *key, const char *changed, const char *to,
+                            struct ce_error *err)
+{
+    if (ends_with(to, ".jsonl") || ends_with(to, ".csv") || strcmp(to, "-") == 0)
+        return export_rows(key, changed, to, ends_with(to, ".jsonl"), err);
+    if (!ends_with(to, ".parquet"))
+        return ce_fail(err, EINVAL, "'%s' ends neither in .csv nor in .jsonl nor in .parquet", to);
+    ce_autofree char *rows = ce_format("%s.chaoseater-rows", to);
+    if (!rows)
+        return ce_fail_memory(err);
+    int r = export_rows(key, changed, rows, false, err);
+    if (r == 0)
+        r = ce_parquet_from_csv(rows, to, err);
+    (void)unlink(rows);
+    return r;
 }

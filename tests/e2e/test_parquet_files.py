@@ -1,22 +1,20 @@
 # SPDX-License-Identifier: MIT
 """Parquet files that pyarrow and pandas wrote, and what they and hyparquet read of those that chaoseater wrote.
 
-The readers come from PyPI and npm into a folder of the test's own; without these, or without DuckDB's library, the
-tests say so and are skipped.
+Without these, or without DuckDB's library, the tests say so and are skipped.
 """
 import json
 import math
 import os
-import shutil
 import subprocess
-import sys
-import venv
 
 import pytest
 
+import peers
+
 ROWS = 20_000
 SIGMAS = 6
-PYARROW, PANDAS, HYPARQUET = "pyarrow", "pandas", "hyparquet"
+HYPARQUET = "hyparquet@1.31.5"
 
 # Makes the table that all tests start from; `python -c` in the environment that has pyarrow.
 WRITE = f"""
@@ -63,51 +61,22 @@ console.log(JSON.stringify(rows, (key, value) => typeof value === 'bigint' ? Num
 """
 
 
-def attempt(*args, **kwargs):
-    """Runs a program that may be missing or have no network; None, or why it did not work."""
-    try:
-        done = subprocess.run(args, capture_output=True, text=True, timeout=300, **kwargs)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return str(error)
-    return None if done.returncode == 0 else (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-
-
 @pytest.fixture(scope="module")
 def duckdb(build, root):
     """Brings DuckDB's library to where the program under test looks for it."""
-    reason = attempt(root / "tools" / "get-duckdb.sh", build)
-    if reason:
-        pytest.skip(f"no libduckdb.so: {reason}")
+    peers.run(root / "tools" / "get-duckdb.sh", build)
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory):
-    """A Python that has pyarrow and pandas."""
-    if attempt(sys.executable, "-c", "import pandas, pyarrow") is None:
-        return sys.executable
-    folder = tmp_path_factory.mktemp("venv")
-    try:
-        venv.create(folder, with_pip=True)
-    except subprocess.CalledProcessError as error:
-        pytest.skip(f"no virtual environment can be made: {error}")
-    program = folder / "bin" / "python"
-    reason = attempt(program, "-m", "pip", "install", "-q", "--only-binary", ":all:", PYARROW, PANDAS)
-    if reason:
-        pytest.skip(f"pyarrow and pandas cannot be installed: {reason}")
-    return program
+def python():
+    return peers.python()
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory):
+def node():
     """Runs the script that reads a file with hyparquet."""
-    if not shutil.which("npm"):
-        pytest.skip("no npm")
-    folder = tmp_path_factory.mktemp("npm")
-    (folder / "package.json").write_text('{"type": "module"}')
-    reason = attempt("npm", "install", "--silent", "--no-audit", "--no-fund", HYPARQUET, cwd=folder)
-    if reason:
-        pytest.skip(f"hyparquet cannot be installed: {reason}")
-    script = folder / "read.js"
+    folder = peers.node_modules(HYPARQUET)
+    script = folder / "read.mjs"
     script.write_text(READ_HYPARQUET)
 
     def read(path):
@@ -221,6 +190,16 @@ def test_revert_gives_the_table_back(chaoseater, original, before, read, faults)
     done = chaoseater("data", "revert", target, key, "-o", back)
     assert done.returncode == 0, done.stderr
     assert read(back) == before
+
+
+def test_the_key_lists_the_old_values(chaoseater, original, before, read):
+    target, key, listing = (chaoseater.folder / name for name in ("out.parquet", "key", "changes.jsonl"))
+    inject(chaoseater, original, target, "--fault", "missing_data", "--columns", "note,age", "--key", key)
+    after = read(target)
+    done = chaoseater("data", "key", key, "-o", listing)
+    assert done.returncode == 0, done.stderr
+    listed = {(line["column"], int(line["row"])): line["old"] for line in map(json.loads, listing.open())}
+    assert listed == {(name, row): before["columns"][name][row] for name, row in changed_cells(before, after)}
 
 
 def test_numbers_keep_their_types(chaoseater, original, before, read):
