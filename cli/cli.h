@@ -50,7 +50,8 @@ struct cli_args {
 
     /* data */
     struct cli_faults faults;
-    const char *key, *stats, *columns, *where, *mechanism, *shard, *delimiter;
+    struct cli_list dialect;
+    const char *key, *stats, *columns, *where, *mechanism, *shard;
     uint64_t threads, limit; /* `limit`: of what is listed */
     const char *hold;
     bool exact, nested, no_header, in_place;

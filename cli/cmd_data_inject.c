@@ -18,16 +18,36 @@ static int parse_shard(const char *text, struct ce_data_job_options *options, st
     return CE_EXIT_PASSED;
 }
 
-static int parse_delimiter(const char *text, struct ce_data_job_options *options,
-                           struct ce_error *err)
+/* One character, or the word tab; '\0' when it is neither. */
+static char character_of(const char *text)
 {
     if (strcmp(text, "tab") == 0 || strcmp(text, "\\t") == 0)
-        text = "\t";
-    if (strlen(text) != 1 || strchr("\"\r\n", *text))
-        return cli_fail(err, CE_EXIT_USAGE, EINVAL,
-                        "--delimiter: '%s' is not one character (or the word tab)", text);
-    options->delimiter = *text;
-    return CE_EXIT_PASSED;
+        return '\t';
+    return strlen(text) == 1 && !strchr("\"\r\n", *text) ? *text : '\0';
+}
+
+/* "delimiter=;", "header=no", "escape=backslash", "comment=#" */
+static int parse_dialect(const char *text, struct ce_data_job_options *options,
+                         struct ce_error *err)
+{
+    static const char delimiter[] = "delimiter=", comment[] = "comment=";
+    bool good = true;
+    if (strncmp(text, delimiter, strlen(delimiter)) == 0)
+        good = (options->delimiter = character_of(text + strlen(delimiter))) != '\0';
+    else if (strncmp(text, comment, strlen(comment)) == 0)
+        good = (options->comment = character_of(text + strlen(comment))) != '\0';
+    else if (strcmp(text, "header=no") == 0)
+        options->headerless = true;
+    else if (strcmp(text, "escape=backslash") == 0)
+        options->backslash = true;
+    else
+        good = false;
+    if (good)
+        return CE_EXIT_PASSED;
+    return cli_fail(err, CE_EXIT_USAGE, EINVAL,
+                    "--csv: '%s' is not delimiter=C, header=no, escape=backslash or comment=C, "
+                    "where C is one character or the word tab",
+                    text);
 }
 
 static int parse_options(const struct cli_args *args, struct ce_data_job_options *options,
@@ -40,12 +60,11 @@ static int parse_options(const struct cli_args *args, struct ce_data_job_options
         .key = args->key,
         .stats = args->stats,
         .threads = (unsigned)args->threads,
-        .headerless = args->no_header,
     };
     if (args->shard)
         exit_code = parse_shard(args->shard, options, err);
-    if (exit_code == CE_EXIT_PASSED && args->delimiter)
-        exit_code = parse_delimiter(args->delimiter, options, err);
+    for (size_t i = 0; i < args->dialect.count && exit_code == CE_EXIT_PASSED; i++)
+        exit_code = parse_dialect(args->dialect.items[i], options, err);
     return exit_code;
 }
 
@@ -116,8 +135,7 @@ static const struct cli_option options[] = {
     {"stats", CLI_TEXT, CLI_FIELD(stats), "FILE", "statistics from this table or profile (for pipes)"},
     {"threads", CLI_COUNT, CLI_FIELD(threads), "N", "default: one for each processor; the bytes are the same"},
     {"shard", CLI_TEXT, CLI_FIELD(shard), "I/N", "write the I-th of N parts; put together they are the whole"},
-    {"delimiter", CLI_TEXT, CLI_FIELD(delimiter), "C", "CSV: instead of finding it out"},
-    {"no-header", CLI_FLAG, CLI_FIELD(no_header), NULL, "CSV: columns are column1, column2, ..."},
+    {"csv", CLI_LIST, CLI_FIELD(dialect), "KEY=VALUE", "delimiter=C, header=no, escape=backslash or comment=C (repeatable)"},
     CLI_OPTION_JSON,
     CLI_OPTION_HELP,
     CLI_END_OPTIONS,

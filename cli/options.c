@@ -272,6 +272,7 @@ void cli_args_done(struct cli_args *args)
     free(args->only.items);
     free(args->set.items);
     free(args->reports.items);
+    free(args->dialect.items);
     for (size_t i = 0; i < args->faults.count; i++)
         free(args->faults.items[i].params.items);
     free(args->faults.items);

@@ -188,6 +188,8 @@ struct ce_data_job_options {
     unsigned shard, shard_count; /* write the shard-th part (from 1) of the rows; 0, 0: all */
     char delimiter;              /* CSV; 0: found out */
     bool headerless;             /* CSV without a header: columns are column1, column2, ... */
+    bool backslash;              /* CSV: a backslash escapes the byte after it */
+    char comment;                /* CSV: lines that start with it are no rows; 0: there are none */
     const volatile sig_atomic_t *signal; /* becomes non-zero when the caller wants to stop: the
                                             call ends with -EINTR and without output; may be NULL */
     void (*progress)(void *ctx, double fraction); /* negative: not known; may be NULL */

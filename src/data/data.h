@@ -19,6 +19,8 @@ struct ce_data_options {
                                     0, 0: everything */
     char delimiter;              /* CSV; 0: found out */
     bool headerless;             /* CSV */
+    bool backslash;              /* CSV: a backslash escapes the byte after it */
+    char comment;                /* CSV: lines that start with it are no records; 0: none */
     const struct ce_profile
         *profile;  /* statistics of the input; NULL: it is read twice. What cannot be read twice (a
                     * pipe) is  profiled by its first `prefix` bytes */

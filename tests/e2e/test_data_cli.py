@@ -15,6 +15,8 @@ import time
 
 import pytest
 
+import peers
+
 ROWS = 3000
 HEADER = ["id", "age", "income", "city", "note"]
 
@@ -279,6 +281,20 @@ def test_the_same_cells_are_hit_in_every_format(data, inject, tmp_path):
     assert in_csv == [json.loads(line)["age"] is None for line in (tmp_path / "out.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.parametrize("dialect, content, nulled", [
+    (["delimiter=;"], "a,b;c\n1,5;2\n3,5;4\n", "a,b;c\n;2\n;4\n"),
+    (["header=no"], "1,2\n3,4\n", ",2\n,4\n"),
+    (["escape=backslash"], 'a,b\n"x\\",y",1\n', "a,b\n,1\n"),
+    (["comment=#"], "# made by hand\na,b\n1,2\n# a,b\n3,4\n", "# made by hand\na,b\n,2\n# a,b\n,4\n"),
+    (["delimiter=tab", "header=no"], "1\t2\n", "\t2\n"),
+], ids=lambda v: "+".join(v) if isinstance(v, list) else "")
+def test_dialects_that_are_told(inject, tmp_path, dialect, content, nulled):
+    source = tmp_path / "in.csv"
+    source.write_text(content)
+    inject(source, *fault("missing_data", "missing_rate=1", "columns=#1"), *[w for d in dialect for w in ("--csv", d)])
+    assert (tmp_path / "out.csv").read_text() == nulled
+
+
 def test_compressed_files_are_read_and_written(data, inject, chaoseater, tmp_path):
     packed = tmp_path / "in.csv.gz"
     packed.write_bytes(gzip.compress(data.read_bytes()))
@@ -357,6 +373,23 @@ def test_the_key_lists_what_was_changed(data, inject, chaoseater, tmp_path):
     assert {c["column"] for c in changes} == {"age"} and {c["fault"] for c in changes} == {"missing_data"}
 
 
+def test_the_key_is_listed_in_every_format(data, inject, chaoseater, tmp_path, build):
+    inject(data, *fault("missing_data", "columns=age"), "--key", tmp_path / "key")
+    listings = {}
+    for name in ("changes.csv", "changes.jsonl", *(["changes.parquet"] if (build / "libduckdb.so").exists() else [])):
+        done = chaoseater("data", "key", tmp_path / "key", tmp_path / "out.csv", "-o", tmp_path / name)
+        assert done.returncode == 0, done.stderr
+        listings[name] = tmp_path / name
+    with open(listings["changes.csv"], newline="") as file:
+        in_csv = list(csv.DictReader(file))
+    assert [json.loads(line) for line in listings["changes.jsonl"].read_text().splitlines()] == in_csv
+    if "changes.parquet" in listings:
+        code = "import sys, json, pyarrow.parquet as p; print(json.dumps(p.read_table(sys.argv[1]).to_pylist()))"
+        rows = json.loads(peers.script(peers.python(), code, listings["changes.parquet"]))
+        assert [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows] == in_csv
+    assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {"in.csv", "out.csv", "key", *listings}
+
+
 # ---- nothing is lost
 
 
@@ -392,7 +425,8 @@ def test_in_and_out_may_not_be_one_file(data, chaoseater):
     (["--fault", "outlier_injection", "--columns", "city"], "city"),
     (["--fault", "missing_data", "--shard", "3/2"], "--shard"),
     (["--fault", "missing_data", "--threads", "-1"], "--threads"),
-    (["--fault", "missing_data", "--delimiter", "ab"], "--delimiter"),
+    (["--fault", "missing_data", "--csv", "delimiter=ab"], "--csv"),
+    (["--fault", "missing_data", "--csv", "header"], "--csv"),
 ], ids=lambda v: v if isinstance(v, str) else " ".join(v))
 def test_what_is_wrong_is_said_in_one_sentence(data, chaoseater, tmp_path, arguments, words):
     done = chaoseater("data", "inject", data, "-o", tmp_path / "out.csv", *arguments)

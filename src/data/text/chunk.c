@@ -132,6 +132,8 @@ static int open_table(struct ce_chunk_reader *reader, const char *path,
             .path = reader->name,
             .delimiter = options->delimiter,
             .headerless = options->headerless,
+            .backslash = options->backslash,
+            .comment = options->comment,
         };
         int r = reader->table.format->open(&reader->table, data, size, reader->input_ended, err);
         if (r != -EAGAIN)

@@ -32,7 +32,8 @@ void ce_chunk_done(struct ce_chunk *chunk);
 struct ce_chunk_options {
     const char *name; /* what messages call the file; NULL: its path */
     char delimiter;
-    bool headerless;
+    bool headerless, backslash;
+    char comment;
     size_t chunk_size; /* 0: CE_CHUNK_SIZE */
     bool hash;         /* the content is hashed: see ce_chunk_reader_digest() */
 };

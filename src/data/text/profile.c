@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "data/decimal.h"
 #include "data/stats/builder.h"
+#include "data/text/csv_cell.h"
 #include "data/text/engine.h"
 #include "data/text/padded_number.h"
 #include "data/text/text_internal.h"
@@ -92,9 +93,8 @@ static bool is_whole(const char *raw, size_t size)
     return true;
 }
 
-/* `words`: it is known to be no number. */
 static int feed_cell(struct feeder *f, const struct pass *pass, struct ce_part *part, size_t column,
-                     bool words, struct ce_error *err)
+                     struct ce_error *err)
 {
     struct ce_cell cell = {0};
     double value;
@@ -103,7 +103,7 @@ static int feed_cell(struct feeder *f, const struct pass *pass, struct ce_part *
     bool spelled = (pass->stats & ~(unsigned)CE_STAT_MOMENTS) != 0;
     ce_row_cell(&f->row.row, column, &cell);
     cell.row = &f->row.row;
-    bool number = !words && ce_cell_number(&cell, &value); /* then it is not missing */
+    bool number = ce_cell_number(&cell, &value); /* then it is not missing */
     if (!number && ce_cell_missing(&cell)) {
         ce_part_missing(part, column);
         return 0;
@@ -124,7 +124,7 @@ static int feed_cell(struct feeder *f, const struct pass *pass, struct ce_part *
     return 0;
 }
 
-/* Most cells of most CSV files are numbers without quotes: they need no row around them. */
+/* Cells of CSV files without quotes need no row around them; most are numbers. */
 static inline bool feed_plain_number(const struct ce_text_table *table, struct ce_part *part,
                                      size_t column, const struct ce_text_cell *cell)
 {
@@ -140,9 +140,17 @@ static inline bool feed_plain_number(const struct ce_text_table *table, struct c
     return true;
 }
 
-static inline bool is_letter(char c)
+static inline bool is_digit(char c)
 {
-    return (unsigned char)((c | 32) - 'a') < 26;
+    return (unsigned char)(c - '0') < 10;
+}
+
+/* Whether a glance tells that it is no number: most texts and times of most files. */
+static inline bool is_no_number(const struct ce_text_cell *cell)
+{
+    if (cell->raw_size == 0 || (unsigned char)((*cell->raw | 32) - 'a') < 26)
+        return true;
+    return cell->raw_size >= 10 && cell->raw[4] == '-' && is_digit(cell->raw[3]);
 }
 
 static int feed_csv_row(struct feeder *f, const struct pass *pass, struct ce_part *part,
@@ -151,9 +159,14 @@ static int feed_csv_row(struct feeder *f, const struct pass *pass, struct ce_par
     const struct ce_text_table *table = f->row.table;
     const struct ce_text_cell *cell = f->row.record->cells;
     for (size_t i = 0; i < cells; i++, cell++) {
-        bool words = cell->quoted || (cell->raw_size > 0 && is_letter(*cell->raw));
-        if (words || !feed_plain_number(table, part, i, cell))
-            CE_TRY(feed_cell(f, pass, part, i, !cell->quoted, err));
+        if (cell->quoted || table->backslash)
+            CE_TRY(feed_cell(f, pass, part, i, err));
+        else if (!is_no_number(cell) && feed_plain_number(table, part, i, cell))
+            continue;
+        else if (ce_csv_cell_missing(cell))
+            ce_part_missing(part, i);
+        else
+            ce_part_text(part, i, cell->raw, cell->raw_size);
     }
     return 0;
 }
@@ -163,7 +176,7 @@ static int feed_row(struct feeder *f, const struct pass *pass, struct ce_part *p
 {
     for (size_t i = 0; i < cells; i++)
         if (f->row.record->cells[i].raw)
-            CE_TRY(feed_cell(f, pass, part, i, false, err));
+            CE_TRY(feed_cell(f, pass, part, i, err));
     return 0;
 }
 
@@ -276,6 +289,8 @@ struct ce_chunk_options ce_text_chunk_options(const struct ce_data_options *opti
         .name = options->name,
         .delimiter = options->delimiter,
         .headerless = options->headerless,
+        .backslash = options->backslash,
+        .comment = options->comment,
     };
 }
 
