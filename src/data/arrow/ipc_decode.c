@@ -114,8 +114,8 @@ static int next_buffer(struct decoder *decoder, const char **ret_data, size_t *r
 static int buffer_of(struct decoder *decoder, struct ArrowArray *array, int index, uint64_t least,
                      size_t *ret_size, struct ce_error *err)
 {
-    const char *data;
-    size_t size;
+    const char *data = NULL;
+    size_t size = 0;
     CE_TRY(next_buffer(decoder, &data, &size, err));
     if (size < least)
         return damaged(decoder, "a buffer is too short for its column", err);
@@ -127,8 +127,8 @@ static int buffer_of(struct decoder *decoder, struct ArrowArray *array, int inde
 
 static int validity(struct decoder *decoder, struct ArrowArray *array, struct ce_error *err)
 {
-    const char *data;
-    size_t size;
+    const char *data = NULL;
+    size_t size = 0;
     CE_TRY(next_buffer(decoder, &data, &size, err));
     if (size == 0) {
         array->null_count = 0;

@@ -143,7 +143,7 @@ int ce_pg_ask(struct ce_pg *pg, const char *sql, const char *parameter,
 int ce_pg_ask_one(struct ce_pg *pg, const char *sql, const char *parameter, char **ret_value,
                   struct ce_error *err)
 {
-    struct pg_result *result;
+    struct pg_result *result = NULL;
     CE_TRY(ce_pg_ask(pg, sql, parameter, &result, err));
     bool some = pg->ntuples(result) > 0 && pg->getvalue(result, 0, 0)[0];
     char *value = some ? strdup(pg->getvalue(result, 0, 0)) : NULL;
@@ -165,7 +165,7 @@ char *ce_pg_name(const struct ce_sql_address *table)
 
 int ce_pg_fail_no_table(struct ce_pg *pg, const struct ce_sql_address *table, struct ce_error *err)
 {
-    struct pg_result *all;
+    struct pg_result *all = NULL;
     CE_TRY(ce_pg_ask(pg,
                      "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f')"
                      " AND pg_table_is_visible(oid) AND relname NOT LIKE 'pg\\_%' ORDER BY relname",

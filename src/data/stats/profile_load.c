@@ -195,7 +195,7 @@ static int read_column(json_t *object, const struct place *place, uint64_t rows,
                        struct ce_column_profile *column, struct ce_error *err)
 {
     const char *name = json_string_value(json_object_get(object, "name"));
-    double distinct;
+    double distinct = 0;
     if (!name)
         return fail_expected(place, "name", "a text", err);
     column->name = strdup(name);
@@ -227,7 +227,7 @@ static int read_profile(const json_t *json, const char *path, struct ce_profile 
 {
     struct place place = {.path = path};
     const json_t *columns = json_object_get(json, "columns");
-    double share;
+    double share = 0;
     if (!json_is_object(json))
         return ce_fail(err, EINVAL, "'%s' is no profile: it is not an object", path);
     if (!json_is_array(columns))

@@ -168,7 +168,7 @@ static int latency_verify_undo(struct ce_injection *injection, struct ce_error *
 {
     const struct ce_target *target = injection->target;
     const struct state *state = injection->state;
-    int64_t took;
+    int64_t took = 0;
     if (state->delay == 0)
         return 0;
     /* A busy host may be slow for once. */

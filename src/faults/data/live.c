@@ -172,7 +172,7 @@ int ce_live_inject(struct ce_live *live, struct ce_injection *injection, struct 
 {
     static const struct ce_hook hook = {.wants = CE_HOOK_REQUEST_BODY, .on_request = on_request};
     const struct ce_target *target = injection->target;
-    struct ce_live_recipe *recipe;
+    struct ce_live_recipe *recipe = NULL;
     CE_TRY(recipe_make(injection, 1, &recipe, err));
     live->recipe = recipe;
     CE_TRY(ce_profile_read(target->dataset, recipe->mutation.needs, 0, &live->profile, err));
