@@ -109,16 +109,28 @@ static int put_back(int folder, const char *name, const char *image, const json_
     return 0;
 }
 
+static char *kept_image(const char *folder, const char *name, const char *sha256)
+{
+    return ce_format("%s/%s.%.12s", folder, name, sha256);
+}
+
+char *ce_undo_kept_image(const char *state_dir, const char *name, const char *sha256)
+{
+    ce_autofree char *folder = ce_format("%s/journal/kept", state_dir);
+    return folder ? kept_image(folder, name, sha256) : NULL;
+}
+
 /* The file can no longer be put back, and its old bytes must not be lost with the journal: they
  * move to the folder "kept" beside it, under the file's name and the start of their hash. */
-static int keep_image(const char *image, const char *name, const char *sha256, struct ce_error *err)
+int ce_undo_keep_image(const char *image, const char *name, const char *sha256,
+                       struct ce_error *err)
 {
     if (!same_content(image, sha256))
         return CE_UNDO_FOREIGN; /* kept before, or worth nothing */
     ce_autofree char *images = strdup(image);
     ce_autofree char *journals = images ? strdup(dirname(images)) : NULL;
     ce_autofree char *folder = journals ? ce_format("%s/kept", dirname(journals)) : NULL;
-    ce_autofree char *kept = folder ? ce_format("%s/%s.%.12s", folder, name, sha256) : NULL;
+    ce_autofree char *kept = folder ? kept_image(folder, name, sha256) : NULL;
     if (!kept)
         return ce_fail_memory(err);
     CE_TRY(ce_folder_make(folder, err));
@@ -142,14 +154,16 @@ static int restore_file(const json_t *args, struct ce_error *err)
     int r = open_folder(args, folder_path, &folder, err);
     if (r < 0)
         return r;
-    if (r == CE_UNDO_FOREIGN || folder < 0) /* another folder, or none: the file went with it */
-        return keep_image(image, name, sha256, err);
+    if (r == CE_UNDO_FOREIGN)
+        return ce_undo_keep_image(image, name, sha256, err);
+    if (folder < 0)
+        return CE_UNDO_FOREIGN; /* the folder was removed since, and the file with it */
 
     struct stat st;
     mode_t mode = (mode_t)json_integer_value(json_object_get(args, "mode"));
     if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
         if (!S_ISREG(st.st_mode))
-            return keep_image(image, name, sha256, err);
+            return ce_undo_keep_image(image, name, sha256, err);
         if ((st.st_mode & 07777) == mode && same_content(path, sha256))
             return 0;
     }

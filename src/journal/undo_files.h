@@ -15,6 +15,13 @@ int ce_undo_note_file(struct ce_journal *journal, const char *path, char **ret_i
 /* A path for a before-image of the caller's own, to be freed: what is written there is kept as long
  * as anything in the journal is live, and removed with it. */
 int ce_undo_image_path(struct ce_journal *journal, char **ret_image, struct ce_error *err);
+/* For an undo that cannot put such bytes back: before they are removed with the journal, they move
+ * to kept/NAME.HASH beside the journals. Returns CE_UNDO_FOREIGN, also when they are there already
+ * or are not those of the hash, or a negative errno. */
+int ce_undo_keep_image(const char *image, const char *name, const char *sha256,
+                       struct ce_error *err);
+/* Where that is. Free with free(). NULL: no memory. */
+char *ce_undo_kept_image(const char *state_dir, const char *name, const char *sha256);
 /* "remove-tree": a folder that the caller is about to create is removed again with all that is in
  * it. -EEXIST when there already is something of that name: it would not be ours to remove. Returns
  * the note. */
