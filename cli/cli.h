@@ -188,6 +188,8 @@ int cli_data_exit(int r);
 int cli_job_fill(struct ce_data_job *job, const struct cli_args *args, struct ce_error *err);
 /* The document of an injection, for people; `name` is what it calls the input. */
 void cli_job_print(FILE *out, const char *name, const json_t *result);
+/* A file, or a table's address without its password. */
+void cli_print_data_name(FILE *out, const char *name);
 
 /* ---- signals ---- */
 

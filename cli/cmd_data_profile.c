@@ -95,7 +95,8 @@ static int profile(const struct cli_args *args, struct ce_error *err)
     json_t *json = cli_read_json(text, err);
     if (!json)
         return CE_EXIT_FAILED;
-    printf("%s: %" PRId64 " rows, duplicate share %s\n\n", args->operand,
+    cli_print_data_name(stdout, args->operand);
+    printf(": %" PRId64 " rows, duplicate share %s\n\n",
            (int64_t)json_integer_value(json_object_get(json, "rows")),
            shown(json, "duplicate_share", share));
     print_columns(json_object_get(json, "columns"));

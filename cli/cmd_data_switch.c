@@ -31,6 +31,10 @@ static int print(const struct cli_args *args, char *text, struct ce_error *err)
     cli_job_print(stdout, json_string_value(json_object_get(result, "table")), result);
     printf("held for %.1f s, and put back: the table's rows have the hash they had\n",
            json_number_value(json_object_get(result, "held_seconds")));
+    const char *kept = json_string_value(json_object_get(result, "kept"));
+    if (kept)
+        printf("others wrote to it meanwhile: the rows as they were then are in table '%s'\n",
+               kept);
     json_decref(result);
     return CE_EXIT_PASSED;
 }
@@ -99,8 +103,8 @@ const struct cli_command cmd_data_switch = {
         "Puts a copy of the table with the faults in it in the table's place, until the time "
         "is up or a\n"
         "signal comes, then puts the table back and compares its rows with those before. "
-        "What is written\n"
-        "to the table meanwhile is lost. ADDRESS: sqlite:PATH?table=NAME or "
+        "What others\n"
+        "write meanwhile is kept. ADDRESS: sqlite:PATH?table=NAME or "
         "postgresql://HOST/DB?table=NAME.\n"
         "Exit: 0 done and put back, 2 bad input, 4 could not, 5 could not be put back.",
     .example = "chaoseater data switch 'sqlite:shop.db?table=items' --fault missing_data --for 30s",

@@ -73,12 +73,20 @@ static void print_fault(FILE *out, const json_t *fault)
     fputc('\n', out);
 }
 
+void cli_print_data_name(FILE *out, const char *name)
+{
+    char *shown = ce_data_shown_name(name);
+    fputs(shown ? shown : "(no memory)", out);
+    ce_string_free(shown);
+}
+
 void cli_job_print(FILE *out, const char *name, const json_t *result)
 {
     const json_t *statistics = json_object_get(result, "statistics");
     size_t i;
     json_t *fault;
-    fprintf(out, "%s: %" PRId64 " rows in, %" PRId64 " rows out, seed %" PRId64 "\n", name,
+    cli_print_data_name(out, name);
+    fprintf(out, ": %" PRId64 " rows in, %" PRId64 " rows out, seed %" PRId64 "\n",
             (int64_t)number_of(result, "rows"), (int64_t)number_of(result, "rows_out"),
             (int64_t)number_of(result, "seed"));
     if (json_array_size(json_object_get(result, "faults")) > 0)

@@ -26,6 +26,20 @@ int cli_fail_memory(struct ce_error *err)
     return cli_fail(err, CE_EXIT_FAILED, ENOMEM, "out of memory");
 }
 
+static json_t *error_json(const struct ce_error *err, int exit_code)
+{
+    /* "s?": null when no input is at fault. */
+    return json_pack("{s:s, s:s?, s:i}", "message", err->message, "where",
+                     err->where[0] ? err->where : NULL, "exit_code", exit_code);
+}
+
+static void keep_ascii(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text >= 0x80)
+            *text = '?';
+}
+
 void cli_print_error(const struct ce_error *err, int exit_code, bool json)
 {
     if (!json) {
@@ -33,14 +47,14 @@ void cli_print_error(const struct ce_error *err, int exit_code, bool json)
                 err->message);
         return;
     }
-    /* "s?": null when no input is at fault. Input quoted in a sentence may be no UTF-8: then it is
-     * left out. */
-    const char *where = err->where[0] ? err->where : NULL;
-    json_t *error = json_pack("{s:s, s:s?, s:i}", "message", err->message, "where", where,
-                              "exit_code", exit_code);
-    if (!error)
-        error = json_pack("{s:s, s:n, s:i}", "message", "the input is not UTF-8", "where",
-                          "exit_code", exit_code);
+    json_t *error = error_json(err, exit_code);
+    if (!error) {
+        /* It quotes input that is no UTF-8. */
+        struct ce_error shown = *err;
+        keep_ascii(shown.message);
+        keep_ascii(shown.where);
+        error = error_json(&shown, exit_code);
+    }
     struct ce_error ignored = {0};
     (void)cli_print_json(json_pack("{s:o}", "error", error), &ignored);
 }
@@ -68,7 +82,7 @@ int cli_print_json_text(char *text, struct ce_error *err)
 json_t *cli_read_json(char *text, struct ce_error *err)
 {
     json_error_t why;
-    json_t *json = text ? json_loads(text, 0, &why) : NULL;
+    json_t *json = text ? json_loads(text, JSON_ALLOW_NUL, &why) : NULL;
     ce_string_free(text);
     if (!json)
         cli_fail_memory(err);

@@ -194,11 +194,20 @@ struct ce_data_job_options {
                                             call ends with -EINTR and without output; may be NULL */
     void (*progress)(void *ctx, double fraction); /* negative: not known; may be NULL */
     void *progress_ctx;
+    /* Of ce_data_job_stream() alone: called when the stream has been pulled to its end, with what
+     * `data inject --json` prints; may be NULL. */
+    void (*result)(void *ctx, const char *json);
+    void *result_ctx;
 };
+
 /* A table in a database may stand wherever these functions take a file of data, by its address:
  *     sqlite:PATH?table=NAME
  *     postgresql://USER@HOST/DATABASE?table=NAME      (NAME or SCHEMA.NAME)
  * As an output it is a new table (-EEXIST when there is one), with the columns of the file. */
+
+/* What a file or table is called where others read it: an address without its password. Free with
+ * ce_string_free(). NULL: no memory. */
+CE_API char *ce_data_shown_name(const char *name);
 
 /* Reads `in`, applies the faults, writes `out`: CSV and its dialects or JSON lines (plain, gzip,
  * zstd), Parquet, Arrow IPC; "-" is standard input or output. Files appear when they are complete.
@@ -212,7 +221,7 @@ struct ce_data_switch_options {
     const char *state_dir; /* NULL: the default of ce_state_dir() */
     const char *hold;      /* how long the faults stay there: "30s", "2m", "1.5h" */
     bool in_place;         /* change the rows of the table itself, instead of putting another in its
-                              place: no reader can miss it, and writers' work in the meantime is lost */
+                              place: no reader can miss it */
     bool has_seed;
     uint64_t seed;                       /* drawn when none is given; the result names it */
     const volatile sig_atomic_t *signal; /* becomes non-zero when the caller wants to stop: what is
@@ -223,10 +232,13 @@ struct ce_data_switch_options {
 /* Puts the faulted copy of a table in a database in the table's place, holds it there, and puts the
  * table back. Everything is written to the journal first, and a process of its own puts it back
  * should this one die. Leftovers of crashed runs are undone first. Returns 0 once the table is back
- * and gives the bytes it gave before, also when a signal came while it was held; `ret_json` (may be
- * NULL) is what `data switch --json` prints, to be freed with ce_string_free().
+ * and gives the bytes it gave before, also when a signal came while it was held. If others wrote to
+ * it meanwhile, the table as it was by then stays beside it, as NAME__chaoseater_kept. `ret_json`
+ * (may be NULL) is what `data switch --json` prints, to be freed with ce_string_free().
  *     -EINTR    a signal came before anything was changed
  *     -EUCLEAN  something could not be put back, or is not what it was: see ce_recover()
+ *     -EBUSY    somebody holds the table, or wrote to it before its rows were changed
+ *     -EEXIST   there is a table NAME__chaoseater_kept, of an earlier call
  *     -EINVAL   the address has a password, which would stand in the journal; or bad options
  *     -ENOENT   no such database, table or column
  *     -ETIMEDOUT  it took too long, and was put back at the deadline
@@ -262,10 +274,6 @@ CE_API int ce_data_job_stream(const struct ce_data_job *job, struct ArrowArraySt
                               struct ArrowArrayStream *profiled,
                               const struct ce_data_job_options *options,
                               struct ArrowArrayStream *ret_out, struct ce_error *err);
-/* What was done, once such a stream has been pulled to its end and before it is released: as
- * `data inject --json`. -EAGAIN before that. Free *ret_json with ce_string_free(). */
-CE_API int ce_data_stream_result(const struct ArrowArrayStream *stream, char **ret_json,
-                                 struct ce_error *err);
 
 /* ---- the host ---- */
 

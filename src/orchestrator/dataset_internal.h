@@ -40,11 +40,19 @@ int ce_job_run_table(const struct ce_data_job *job, const char *in, const char *
 
 /* ---- tables in databases ---- */
 
+/* A private folder, which a process that dies leaves to the next one to remove. */
+struct ce_table_folder {
+    char *path; /* NULL: there is none */
+    int lock;
+};
+int ce_table_folder_make(struct ce_table_folder *ret_folder, struct ce_error *err);
+void ce_table_folder_remove(struct ce_table_folder *folder); /* a zeroed one is fine */
+
 /* A file to be read in the place of a table. */
 struct ce_table_file {
-    const char *path; /* of the file */
-    const char *name; /* what messages call it: the table's address */
-    char *folder;     /* private, and removed at the end; NULL: the name was that of a file */
+    const char *path;              /* of the file */
+    const char *name;              /* what messages call it: the table's address */
+    struct ce_table_folder folder; /* without a path when the name was that of a file */
     char *own_path, *own_name;
 };
 /* `name` is borrowed. A file's name is its own path. */
@@ -53,9 +61,6 @@ void ce_table_file_done(struct ce_table_file *file); /* a zeroed one is fine */
 /* Puts the address where the sentence names the file; returns r. */
 int ce_table_file_fail(const struct ce_table_file *file, int r, struct ce_error *err);
 
-/* What an address is called where others read it: without its password. Free with free(). NULL: no
- * memory. */
-char *ce_table_name(const char *address);
 /* The member "as_text" of a result. */
 int ce_table_add_loaded(json_t *result, const struct ce_sql_loaded *loaded, struct ce_error *err);
 

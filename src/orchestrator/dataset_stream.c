@@ -18,6 +18,8 @@ struct job_stream {
     struct ce_arrow_mutate how;
     struct ce_data_result result;
     struct ce_output *key;
+    void (*tell)(void *ctx, const char *json); /* NULL: nobody */
+    void *tell_ctx;
     bool ended;
     struct ArrowArrayStream inner;
     struct ce_error error; /* what get_last_error() tells */
@@ -37,9 +39,25 @@ CE_DEFINE_CLEANUP(struct job_stream, job_stream_free);
 
 static int end_key(struct job_stream *stream, struct ce_error *err)
 {
+    if (!stream->key)
+        return 0;
     CE_TRY(ce_key2_end(stream->key, ce_arrow_key_trailer(&stream->how, &stream->result), err));
     CE_TRY(ce_output_sync(stream->key, err));
     return ce_output_publish(stream->key, err);
+}
+
+static int tell_result(struct job_stream *stream, struct ce_error *err)
+{
+    if (!stream->tell)
+        return 0;
+    ce_autojson json_t *result =
+        ce_job_result(stream->job, stream->seed, stream->key ? ce_output_path(stream->key) : NULL,
+                      &stream->result);
+    ce_autofree char *text = result ? ce_json_text(result) : NULL;
+    if (!text)
+        return ce_fail_memory(err);
+    stream->tell(stream->tell_ctx, text);
+    return 0;
 }
 
 /* ---- the stream as the caller sees it ---- */
@@ -57,7 +75,7 @@ static int outer_next(struct ArrowArrayStream *outer, struct ArrowArray *ret)
     int r = stream->inner.get_next(&stream->inner, ret);
     if (r != 0 || ret->release || stream->ended)
         return r;
-    if (stream->key && end_key(stream, &stream->error) < 0)
+    if (end_key(stream, &stream->error) < 0 || tell_result(stream, &stream->error) < 0)
         return stream->error.code;
     stream->ended = true;
     return 0;
@@ -105,6 +123,8 @@ static int make_stream(const struct ce_data_job *job, struct ArrowArrayStream *i
     if (!stream)
         return ce_fail_memory(err);
     stream->job = job;
+    stream->tell = options->result;
+    stream->tell_ctx = options->result_ctx;
     stream->seed = ce_job_seed(options);
     CE_TRY(ce_job_mutations_init(job, stream->seed, &stream->mutations, err));
     CE_TRY(read_stats(stream, profiled, options, err));
@@ -144,23 +164,5 @@ int ce_data_job_stream(const struct ce_data_job *job, struct ArrowArrayStream *i
         .release = outer_release,
         .private_data = stream,
     };
-    return 0;
-}
-
-int ce_data_stream_result(const struct ArrowArrayStream *outer, char **ret_json,
-                          struct ce_error *err)
-{
-    const struct job_stream *stream = outer->release == outer_release ? outer->private_data : NULL;
-    if (!stream)
-        return ce_fail(err, EINVAL, "this stream was not made by ce_data_job_stream()");
-    if (!stream->ended)
-        return ce_fail(err, EAGAIN, "the stream has not been read to its end");
-    ce_autojson json_t *json =
-        ce_job_result(stream->job, stream->seed, stream->key ? ce_output_path(stream->key) : NULL,
-                      &stream->result);
-    char *text = json ? ce_json_text(json) : NULL;
-    if (!text)
-        return ce_fail_memory(err);
-    *ret_json = text;
     return 0;
 }

@@ -43,6 +43,7 @@ struct switching {
     char sha256[CE_SHA256_HEX]; /* of the table as it was */
     int64_t held_at, let_go_at; /* 0: it did not come so far */
     struct ce_sql_loaded loaded;
+    char *kept; /* the table with rows that others wrote meanwhile; NULL: nobody did */
     json_t *result;
 };
 
@@ -54,6 +55,7 @@ static void switching_done(struct switching *s)
     free(s->before);
     free(s->faulted);
     free(s->image);
+    free(s->kept);
     ce_sql_loaded_done(&s->loaded);
     json_decref(s->result);
 }
@@ -102,7 +104,7 @@ static int prepare(struct switching *s, struct ce_error *err)
     char id[64];
     ce_run_id_make(id);
     ce_autofree char *runs = ce_format("%s/run", s->state_dir);
-    s->name = ce_table_name(s->address);
+    s->name = ce_sql_shown(s->address);
     s->folder = ce_format("%s/run/%s", s->state_dir, id);
     s->before = ce_format("%s/run/%s/before.csv", s->state_dir, id);
     s->faulted = ce_format("%s/run/%s/faulted.csv", s->state_dir, id);
@@ -150,20 +152,11 @@ static int switch_over(struct switching *s, struct ce_error *err)
     return ce_sha256_file(s->before, s->sha256, err);
 }
 
-/* Likewise in what was kept, but not in what the table holds now. */
 static int edit(struct switching *s, struct ce_error *err)
 {
-    char copied[CE_SHA256_HEX];
-    memcpy(copied, s->sha256, sizeof copied);
     CE_TRY(ce_undo_image_path(s->journal, &s->image, err));
-    s->note = ce_table_edit(s->journal, s->address, s->faulted, s->image, err);
-    if (s->note < 0)
-        return s->note;
-    CE_TRY(ce_sha256_file(s->image, s->sha256, err));
-    return strcmp(copied, s->sha256) == 0
-               ? 0
-               : ce_fail(err, EBUSY, "%s: somebody wrote to the table while it was copied",
-                         s->name);
+    s->note = ce_table_edit(s->journal, s->address, s->faulted, s->sha256, s->image, err);
+    return s->note < 0 ? s->note : 0;
 }
 
 static int put(struct switching *s, struct ce_error *err)
@@ -230,11 +223,12 @@ static void find_rows(const struct switching *s, char *text, size_t size)
     ce_autofree char *name = table ? ce_format("%s" CE_SQL_ORIGINAL, table) : NULL;
     ce_autofree char *original = name ? ce_sql_sibling(s->address, name) : NULL;
     ce_autofree char *folder = ce_format("%s/journal/kept", s->state_dir);
-    ce_autofree char *kept = folder ? ce_format("%s%s.csv", folder, strrchr(s->folder, '/')) : NULL;
+    ce_autofree char *kept = ce_table_kept_image(s->state_dir, s->address, s->sha256);
     if (original && ce_sql_exists(original, &there, NULL) == 0 && there)
         snprintf(text, size, "; they are in table '%s'", name);
-    else if (kept && ce_folder_make(folder, NULL) == 0 &&
-             rename(s->image ? s->image : s->before, kept) == 0)
+    else if (folder && kept &&
+             (access(kept, F_OK) == 0 || (ce_folder_make(folder, NULL) == 0 &&
+                                          rename(s->image ? s->image : s->before, kept) == 0)))
         snprintf(text, size, "; they are kept in '%s'", kept);
 }
 
@@ -262,11 +256,23 @@ static int undo(struct switching *s, struct ce_error *err)
     return r < 0 ? ce_undo_now(s->journal, s->note, err) : r;
 }
 
+/* There was no table of that name before. */
+static void find_kept(struct switching *s)
+{
+    bool there;
+    ce_autofree char *table = ce_sql_table(s->address);
+    ce_autofree char *name = table ? ce_format("%s" CE_SQL_KEPT, table) : NULL;
+    ce_autofree char *kept = name ? ce_sql_sibling(s->address, name) : NULL;
+    if (kept && ce_sql_exists(kept, &there, NULL) == 0 && there)
+        s->kept = ce_take(name);
+}
+
 static int put_back(struct switching *s, struct ce_error *err)
 {
     if (s->note > 0) {
         CE_TRY(undo(s, err));
         CE_TRY(verify(s, err));
+        find_kept(s);
     }
     return ce_undo_all(s->journal, NULL, err);
 }
@@ -284,7 +290,10 @@ static int end(struct switching *s, int r, struct ce_error *err)
     ce_guard_stop(s->guard);
     return undone < 0 ? ce_fail(err, EUCLEAN, "the table could not be put back: %s%s", why.message,
                                 live ? "; `chaoseater recover` tries again" : "")
-                      : r;
+           : r < 0 && s->kept
+               ? ce_fail_context(err, r, "rows that others wrote meanwhile are in table '%s'",
+                                 s->kept)
+               : r;
 }
 
 static int describe(struct switching *s, char **ret_json, struct ce_error *err)
@@ -292,9 +301,10 @@ static int describe(struct switching *s, char **ret_json, struct ce_error *err)
     double seconds = (double)(s->let_go_at - s->held_at) / (double)CE_SECOND;
     CE_TRY(ce_table_add_loaded(s->result, &s->loaded, err));
     (void)json_object_del(s->result, "key");
-    ce_autojson json_t *how = json_pack(
-        "{s:s, s:b, s:f, s:b, s:b}", "table", s->name, "in_place", s->options->in_place,
-        "held_seconds", round(seconds * 1000) / 1000, "interrupted", interrupted(s), "put_back", 1);
+    ce_autojson json_t *how =
+        json_pack("{s:s, s:b, s:f, s:b, s:b, s:s?}", "table", s->name, "in_place",
+                  s->options->in_place, "held_seconds", round(seconds * 1000) / 1000, "interrupted",
+                  interrupted(s), "put_back", 1, "kept", s->kept);
     if (!how || json_object_update(s->result, how) < 0)
         return ce_fail_memory(err);
     char *text = ce_json_text(s->result);

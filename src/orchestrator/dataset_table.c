@@ -9,35 +9,12 @@
 #include "data/text/chunk.h"
 #include "orchestrator/dataset_internal.h"
 
+char *ce_data_shown_name(const char *name)
+{
+    return ce_sql_shown(name);
+}
+
 /* ---- files in the place of tables ---- */
-
-static int make_folder(char **ret_folder, struct ce_error *err)
-{
-    const char *parent = getenv("TMPDIR");
-    ce_autofree char *folder =
-        ce_format("%s/chaoseater-XXXXXX", parent && *parent ? parent : "/tmp");
-    if (!folder)
-        return ce_fail_memory(err);
-    if (!mkdtemp(folder))
-        return ce_fail(err, errno, "cannot make a temporary folder '%s': %s", folder,
-                       strerror(errno));
-    *ret_folder = ce_take(folder);
-    return 0;
-}
-
-static void remove_folder(char **folder)
-{
-    if (*folder)
-        (void)ce_tree_remove(*folder, NULL);
-    free(*folder);
-    *folder = NULL;
-}
-
-char *ce_table_name(const char *address)
-{
-    ce_autofree char *table = ce_sql_table(address);
-    return table && ce_sql_has_password(address) ? ce_format("table '%s'", table) : strdup(address);
-}
 
 int ce_table_file_open(const char *name, struct ce_table_file *ret_file, struct ce_error *err)
 {
@@ -45,9 +22,9 @@ int ce_table_file_open(const char *name, struct ce_table_file *ret_file, struct 
     if (!ce_sql_is(name))
         return 0;
     CE_CLEANUP(ce_table_file_done) struct ce_table_file file = {0};
-    CE_TRY(make_folder(&file.folder, err));
-    file.own_path = ce_format("%s/table.csv", file.folder);
-    file.own_name = ce_table_name(name);
+    CE_TRY(ce_table_folder_make(&file.folder, err));
+    file.own_path = ce_format("%s/table.csv", file.folder.path);
+    file.own_name = ce_sql_shown(name);
     if (!file.own_path || !file.own_name)
         return ce_fail_memory(err);
     CE_TRY(ce_sql_export(name, file.own_path, err));
@@ -60,7 +37,7 @@ int ce_table_file_open(const char *name, struct ce_table_file *ret_file, struct 
 
 void ce_table_file_done(struct ce_table_file *file)
 {
-    remove_folder(&file->folder);
+    ce_table_folder_remove(&file->folder);
     free(file->own_path);
     free(file->own_name);
     *file = (struct ce_table_file){0};
@@ -88,7 +65,7 @@ static int fail_as(int r, const char *path, const char *name, struct ce_error *e
 
 int ce_table_file_fail(const struct ce_table_file *file, int r, struct ce_error *err)
 {
-    return file->folder ? fail_as(r, file->path, file->name, err) : r;
+    return file->folder.path ? fail_as(r, file->path, file->name, err) : r;
 }
 
 /* ---- files that become tables ---- */
@@ -96,12 +73,13 @@ int ce_table_file_fail(const struct ce_table_file *file, int r, struct ce_error 
 struct target {
     const char *address; /* borrowed */
     const char *path;    /* where the file is to be written */
-    char *folder, *own_path, *name;
+    struct ce_table_folder folder;
+    char *own_path, *name;
 };
 
 static void target_done(struct target *target)
 {
-    remove_folder(&target->folder);
+    ce_table_folder_remove(&target->folder);
     free(target->own_path);
     free(target->name);
 }
@@ -116,7 +94,7 @@ static int target_open(const char *name, struct target *target, struct ce_error 
         return 0;
     bool exists = false;
     CE_TRY(ce_sql_check(name, err));
-    target->name = ce_table_name(name);
+    target->name = ce_sql_shown(name);
     if (!target->name)
         return ce_fail_memory(err);
     struct ce_error why = {0};
@@ -127,9 +105,9 @@ static int target_open(const char *name, struct target *target, struct ce_error 
         return ce_fail(err, EEXIST,
                        "there is a table already: %s; a new one is written, never over one",
                        target->name);
-    CE_TRY(make_folder(&target->folder, err));
+    CE_TRY(ce_table_folder_make(&target->folder, err));
     /* No ending: the format of the content is found out by its bytes. */
-    target->own_path = ce_format("%s/rows", target->folder);
+    target->own_path = ce_format("%s/rows", target->folder.path);
     target->path = target->own_path;
     return target->own_path ? 0 : ce_fail_memory(err);
 }
@@ -174,7 +152,7 @@ static int target_load(const struct target *target, const char *from, struct ce_
                        struct ce_error *err)
 {
     const char *like = same_kind(from, target->address) ? from : NULL;
-    int r = ce_sql_import(target->path, target->address, like, CE_SQL_NEW_TABLE, loaded, err);
+    int r = ce_sql_import(target->path, target->address, like, loaded, err);
     return fail_as(r, target->path, target->name, err);
 }
 
@@ -208,7 +186,7 @@ static int finish(const struct target *target, const struct ce_table_file *in, c
                   const struct ce_data_job_options *options, json_t *result, struct ce_error *err)
 {
     CE_CLEANUP(ce_sql_loaded_done) struct ce_sql_loaded loaded = {0};
-    if (!in->folder)
+    if (!in->folder.path)
         CE_TRY(check_csv(target->path, in->name, options, err));
     if (options->signal && *options->signal)
         return ce_fail(err, EINTR, "interrupted");
@@ -233,7 +211,7 @@ int ce_job_run_table(const struct ce_data_job *job, const char *in, const char *
     CE_TRY(target_open(out, &target, err));
     CE_TRY(ce_table_file_open(in, &file, err));
     CE_TRY(ce_job_run_file(job, file.path, file.name, target.path, options, &result, err));
-    int r = target.folder ? finish(&target, &file, in, options, result, err) : 0;
+    int r = target.folder.path ? finish(&target, &file, in, options, result, err) : 0;
     if (r < 0 && options->key)
         (void)unlink(options->key); /* it belongs to nothing */
     if (r == 0)
@@ -251,11 +229,11 @@ int ce_data_revert(const char *out, const char *key, const char *back, struct ce
     CE_TRY(target_open(back, &target, err));
     CE_TRY(ce_table_file_open(out, &file, err));
     CE_TRY(ce_table_file_fail(&file, ce_data_revert_file(file.path, key, target.path, err), err));
-    if (!target.folder)
+    if (!target.folder.path)
         return 0;
     static const struct ce_data_job_options plain;
-    if (!file.folder)
-        CE_TRY(check_csv(target.path, back, &plain, err));
+    if (!file.folder.path)
+        CE_TRY(check_csv(target.path, file.name, &plain, err));
     return target_load(&target, out, &loaded, err);
 }
 

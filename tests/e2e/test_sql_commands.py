@@ -211,6 +211,34 @@ def test_what_is_no_plain_csv_becomes_no_table(shop, name, content, why):
     assert not (shop.folder / "key").exists()
 
 
+def test_the_rows_that_a_killed_command_leaves_are_removed_by_the_next_one(shop):
+    os.mkfifo(shop.folder / "out")
+    process = shop.start("data", "inject", shop.address(), "-o", shop.folder / "out", "--fault", "missing_data")
+    wait_for(lambda: list(shop.temporary.glob("*/table.csv")), "the rows are in a file")  # and the pipe has no reader
+    (left,) = shop.temporary.iterdir()
+    assert left.name.startswith(f"chaoseater-table-{process.pid}-") and left.stat().st_mode & 0o777 == 0o700
+    assert shop.run("data", "profile", shop.address()).returncode == 0
+    assert list(shop.temporary.iterdir()) == [left]  # its owner lives
+    process.kill()
+    process.wait(20)
+    assert list(shop.temporary.iterdir()) == [left]
+    (shop.temporary / "chaoseater-table-1-empty").mkdir()  # killed before there was anything in it
+    (shop.temporary / "chaoseater-table-1-file").write_text("mine")
+    (shop.temporary / "chaoseater-table-1-full").mkdir()
+    (shop.temporary / "chaoseater-table-1-full" / "mine").write_text("mine")
+    assert shop.run("data", "profile", shop.address()).returncode == 0
+    assert {path.name for path in shop.temporary.iterdir()} == {"chaoseater-table-1-file", "chaoseater-table-1-full"}
+
+
+def test_a_password_is_not_printed(shop):
+    address = "postgresql://me:secret@localhost:1/x?table=t"
+    for command in ["inject", address, "-o", "x.csv"], ["profile", address], ["diff", address, address], [
+            "inject", "x.jsonl", "-o", address]:
+        (shop.folder / "x.jsonl").write_text('{"a": 1}\n')
+        done = shop.run("data", *command)
+        assert done.returncode != 0 and "secret" not in done.stdout + done.stderr
+
+
 # ---- switch
 
 
@@ -226,7 +254,7 @@ def test_a_reader_sees_the_faults_while_they_are_held_and_then_the_original(shop
     result = json.loads(out)
     assert dump(shop.db) == before
     assert 1.5 <= result["held_seconds"] < 10 and result["in_place"] is in_place
-    assert result["put_back"] is True and result["interrupted"] is False
+    assert result["put_back"] is True and result["interrupted"] is False and result["kept"] is None
     assert result["faults"][0]["changed"] > gone
     assert not shop.leftovers()
 
@@ -323,12 +351,13 @@ def test_a_table_that_somebody_put_there_is_not_touched(shop):
     assert ask(shop.db, "SELECT * FROM items__chaoseater_original") == original
 
 
-def test_rows_that_have_no_table_any_more_are_kept(shop):
+@both_ways
+def test_rows_that_have_no_table_any_more_are_kept(shop, in_place):
     rows = len(ask(shop.db, "SELECT * FROM items"))
-    process = shop.switch("--in-place")
+    process = shop.switch(*switched(in_place))
     db = sqlite3.connect(shop.db)
     with db:
-        db.execute("DROP TABLE items")
+        db.execute("DROP TABLE items" if in_place else "DROP TABLE items__chaoseater_original")
     db.close()
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)
@@ -336,6 +365,32 @@ def test_rows_that_have_no_table_any_more_are_kept(shop):
     (kept,) = (shop.state / "journal" / "kept").iterdir()
     assert str(kept) in err
     assert len(list(csv.reader(open(kept, newline="", encoding="utf-8")))) == rows + 1
+
+
+@both_ways
+@pytest.mark.parametrize("ending", ["signal", "kill"])
+def test_what_others_write_meanwhile_is_kept(shop, in_place, ending):
+    before = ask(shop.db, "SELECT * FROM items")
+    process = shop.switch(*switched(in_place))
+    db = sqlite3.connect(shop.db, timeout=20)
+    with db:
+        db.execute("INSERT INTO items VALUES (999999, 1.5, 'mine', 1)")
+    db.close()
+    if ending == "kill":
+        process.kill()
+        process.wait(20)
+        wait_for(lambda: ask(shop.db, "SELECT * FROM items") == before, "the table is back")
+        shop.clean_soon()
+    else:
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+        assert process.returncode == 130 and "are in table 'items__chaoseater_kept'" in out
+    assert ask(shop.db, "SELECT * FROM items") == before
+    kept = ask(shop.db, "SELECT * FROM items__chaoseater_kept")
+    assert len(kept) == ROWS + 1 and kept[-1] == (999999, 1.5, "mine", 1)
+    again = shop.switch(*switched(in_place), held=False)
+    assert again.wait(60) == 4 and "there is a table 'items__chaoseater_kept' already" in again.stderr.read()
+    assert ask(shop.db, "SELECT * FROM items__chaoseater_kept") == kept and not shop.leftovers()
 
 
 @pytest.mark.parametrize("arguments, says", [

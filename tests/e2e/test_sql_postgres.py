@@ -3,6 +3,7 @@
 is in it with psql."""
 
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
@@ -176,17 +177,90 @@ def test_a_failed_import_leaves_nothing(pg, tmp_path):
 
 def test_in_place_replaces_rows_and_keeps_the_rest(pg, tmp_path):
     pg.psql("CREATE TABLE t (a int PRIMARY KEY, b text DEFAULT 'd'); CREATE INDEX by_b ON t (b); INSERT INTO t VALUES (1, 'x')")
+    image, now = rows_of(pg, tmp_path)
+    (tmp_path / "t.csv").write_text("b,a\nz,7\nz,7\n")
+    assert "duplicate key" in pg.fails("edit", tmp_path / "t.csv", pg.address("t"), now)
+    assert pg.psql("SELECT a FROM t ORDER BY a") == "1\n"
     (tmp_path / "t.csv").write_text("b,a\nz,5\n,6\n")
-    assert pg.does("in-place", tmp_path / "t.csv", pg.address("t")) == "2 rows"
+    pg.does("edit", tmp_path / "t.csv", pg.address("t"), now)
     assert pg.psql("SELECT a, b, b IS NULL FROM t ORDER BY a") == "5|z|f\n6||t\n"
     assert pg.psql("SELECT count(*) FROM pg_indexes WHERE tablename = 't'") == "2\n"
-    (tmp_path / "t.csv").write_text("b,a\nz,7\nz,7\n")
-    assert "duplicate key" in pg.fails("in-place", tmp_path / "t.csv", pg.address("t"))
-    assert pg.psql("SELECT a FROM t ORDER BY a") == "5\n6\n"
-    pg.psql("CREATE TABLE child (a int REFERENCES t ON DELETE CASCADE); INSERT INTO child VALUES (5)")
+    for _ in range(2):
+        pg.does("edit-back", image, pg.address("t"), now)
+        assert pg.psql("SELECT a, b FROM t") == "1|x\n"
+        assert pg.psql(TABLES) == "t\n"
+    pg.psql("CREATE TABLE child (a int REFERENCES t ON DELETE CASCADE); INSERT INTO child VALUES (1)")
     (tmp_path / "t.csv").write_text("b,a\nz,7\n")
-    assert "foreign key" in pg.fails("in-place", tmp_path / "t.csv", pg.address("t"))
+    assert "foreign key" in pg.fails("edit", tmp_path / "t.csv", pg.address("t"), now)
     assert pg.psql("SELECT count(*) FROM child") == "1\n"
+
+
+TABLES = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY 1"
+
+
+def rows_of(pg, folder):
+    """A table's rows in a file, and their hash."""
+    image = folder / "image.csv"
+    pg.does("export", pg.address("t"), image)
+    return image, hashlib.sha256(image.read_bytes()).hexdigest()
+
+
+class Session:
+    """A connection that stays."""
+
+    def __init__(self, pg):
+        self.process = subprocess.Popen(["psql", "-X", "-h", pg.folder, "-U", "tester", "-d", "postgres", "-qAt"], text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait(30)
+        self.process.stdout.close()
+
+    def does(self, sql):
+        self.process.stdin.write(sql + "; SELECT 'done';\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == "done\n"
+
+
+def test_a_write_between_the_reading_of_the_rows_and_their_replacement_is_not_lost(pg, tmp_path):
+    pg.psql("CREATE TABLE t (a int); INSERT INTO t VALUES (1)")
+    (tmp_path / "t.csv").write_text("a\n9\n")
+    with Session(pg) as other:
+        other.does("BEGIN; INSERT INTO t VALUES (2)")
+        image, before = rows_of(pg, tmp_path)
+        assert image.read_text() == "a\n1\n"  # theirs is not committed yet
+        tool = subprocess.Popen([BUILD / "tests/unit/sql_tool", "edit", tmp_path / "t.csv", pg.address("t"), before],
+                                stderr=subprocess.PIPE, text=True)
+        wait_for(lambda: pg.psql("SELECT count(*) FROM pg_locks WHERE NOT granted") == "1\n", "it waits for them")
+        other.does("COMMIT")
+        _, err = tool.communicate(timeout=60)
+    assert (tool.returncode, err) == (1, "table 't' was changed by someone else meanwhile; nothing was touched\n")
+    assert pg.psql("SELECT a FROM t") == "1\n2\n" and pg.psql(TABLES) == "t\n"
+
+
+def test_what_others_write_to_an_edited_table_is_kept(pg, tmp_path):
+    pg.psql("CREATE TABLE t (a int, b text); INSERT INTO t VALUES (1, 'x')")
+    image, before = rows_of(pg, tmp_path)
+    (tmp_path / "t.csv").write_text("a,b\n,\n")
+    pg.does("edit", tmp_path / "t.csv", pg.address("t"), before)
+    pg.psql("INSERT INTO t VALUES (2, 'mine'); CREATE TABLE f (a int)")
+    assert pg.fails("switch", pg.address("t"), "f") == "table 't' is switched already"
+    assert pg.fails("edit", tmp_path / "t.csv", pg.address("t"), before) == "table 't' is switched already"
+    (tmp_path / "other.csv").write_text("a,b\n7,7\n")
+    assert "are missing or changed" in pg.fails("edit-back", tmp_path / "other.csv", pg.address("t"), before)
+    pg.does("edit-back", image, pg.address("t"), before)
+    assert pg.psql("SELECT * FROM t") == "1|x\n"
+    assert pg.psql("SELECT * FROM t__chaoseater_kept") == "|\n2|mine\n"
+    assert pg.psql(TABLES) == "f\nt\nt__chaoseater_kept\n"
+    pg.does("edit", tmp_path / "t.csv", pg.address("t"), before)
+    pg.psql("UPDATE t SET b = 'more'")
+    assert "cannot be kept" in pg.fails("edit-back", image, pg.address("t"), before)
+    pg.psql("DROP TABLE t")
+    assert pg.does("edit-back", image, pg.address("t"), before) == "foreign"
 
 
 def test_views_and_other_schemas_are_tables_too(pg, tmp_path):
@@ -213,9 +287,17 @@ def test_readers_see_the_faulted_table_until_it_is_put_back(pg):
     for _ in range(2):
         assert pg.does("back", pg.address("t")) == ""
         assert pg.psql("SELECT a FROM t") == "1\n"
-        assert pg.psql("SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
-                       " ORDER BY 1") == "child\nt\n"
+        assert pg.psql(TABLES) == "child\nt\n"
     pg.psql("INSERT INTO child VALUES (1)")
+
+
+def test_a_copy_that_others_wrote_to_is_kept(pg):
+    pg.psql("CREATE TABLE t (a int); INSERT INTO t VALUES (1); CREATE TABLE f (a int); INSERT INTO f VALUES (7)")
+    pg.does("switch", pg.address("t"), "f")
+    pg.psql("INSERT INTO t VALUES (8)")
+    assert pg.does("back", pg.address("t")) == ""
+    assert pg.psql("SELECT a FROM t") == "1\n" and pg.psql("SELECT a FROM t__chaoseater_kept") == "7\n8\n"
+    assert pg.psql(TABLES) == "t\nt__chaoseater_kept\n"
 
 
 def test_a_table_that_somebody_else_put_there_is_not_dropped(pg):
@@ -252,16 +334,9 @@ def test_what_is_not_there_is_named(pg, tmp_path):
 
 def test_a_lock_is_not_waited_for_for_ever(pg):
     pg.psql("CREATE TABLE t (a int); CREATE TABLE f (a int)")
-    holder = subprocess.Popen(["psql", "-X", "-h", pg.folder, "-U", "tester", "-d", "postgres", "-qAt"], text=True,
-                              stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    try:
-        holder.stdin.write("BEGIN; LOCK TABLE t; SELECT 'held';\n")
-        holder.stdin.flush()
-        assert holder.stdout.readline() == "held\n"
+    with Session(pg) as holder:
+        holder.does("BEGIN; LOCK TABLE t")
         assert "lock timeout" in pg.fails("switch", pg.address("t"), "f")
-    finally:
-        holder.stdin.close()
-        holder.wait(30)
     assert pg.psql("SELECT count(*) FROM pg_class WHERE relname LIKE '%chaoseater%'") == "0\n"
 
 
@@ -305,6 +380,19 @@ def test_a_faulted_copy_is_a_new_table(pg, shop):
     assert pg.psql(LOOK.format("back")) == before
     assert shop.run("data", "diff", pg.address("t"), pg.address("back")).returncode == 0
     assert shop.run("data", "inject", pg.address("t"), "-o", pg.address("bad"), *FAULT).returncode == 2
+
+
+def test_a_password_is_not_printed(pg, shop):
+    def secret(table):
+        return pg.address(table).replace("postgresql:///", "postgresql://tester:secret@/") + "&password=secret"
+
+    shown = secret("t").replace(":secret", "").replace("&password=secret", "")
+    done = [shop.run("data", *command) for command in (
+        ["inject", secret("t"), "-o", secret("bad"), *FAULT, "--key", "key"], ["profile", secret("t")],
+        ["revert", secret("bad"), "key", "-o", secret("back")], ["inject", secret("t"), "-o", secret("bad"), *FAULT])]
+    assert [one.returncode for one in done] == [0, 0, 0, 2], done
+    assert done[0].stdout.startswith(f"{shown}: 500 rows in") and done[1].stdout.startswith(f"{shown}: 500 rows,")
+    assert "secret" not in "".join(one.stdout + one.stderr for one in done)
 
 
 def test_what_does_not_fit_its_type_is_text(pg, shop):

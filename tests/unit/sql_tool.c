@@ -2,22 +2,22 @@
 /* The functions of data/sql/sql.h as a program, for tests that need a real server:
  *
  *     sql_tool export ADDRESS CSV          sql_tool import CSV ADDRESS [LIKE]
- *     sql_tool in-place CSV ADDRESS        sql_tool switch ADDRESS FAULTED
- *     sql_tool back ADDRESS                sql_tool drop ADDRESS
+ *     sql_tool switch ADDRESS FAULTED      sql_tool back ADDRESS
+ *     sql_tool edit CSV ADDRESS SHA256     sql_tool edit-back CSV ADDRESS SHA256
+ *     sql_tool drop ADDRESS
  *
- * Prints what a function returns, and for the ways in how many rows it wrote and which columns
- * became text. Exits with 1 and the sentence when it failed. */
+ * Prints what a function returns, and for an import how many rows it wrote and which columns became
+ * text. Exits with 1 and the sentence when it failed. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "data/sql/sql.h"
 
-static int import(const char *csv, const char *address, const char *like, enum ce_sql_write how,
-                  struct ce_error *err)
+static int import(const char *csv, const char *address, const char *like, struct ce_error *err)
 {
     struct ce_sql_loaded loaded = {0};
-    int r = ce_sql_import(csv, address, like, how, &loaded, err);
+    int r = ce_sql_import(csv, address, like, &loaded, err);
     if (r == 0)
         printf("%" PRIu64 " rows", loaded.rows);
     for (size_t i = 0; i < loaded.as_text.count; i++)
@@ -31,9 +31,11 @@ static int run(const char *verb, const char *a, const char *b, const char *c, st
     if (strcmp(verb, "export") == 0)
         return ce_sql_export(a, b, err);
     if (strcmp(verb, "import") == 0)
-        return import(a, b, c, CE_SQL_NEW_TABLE, err);
-    if (strcmp(verb, "in-place") == 0)
-        return import(a, b, c, CE_SQL_IN_PLACE, err);
+        return import(a, b, c, err);
+    if (strcmp(verb, "edit") == 0)
+        return ce_sql_edit(a, b, c, err);
+    if (strcmp(verb, "edit-back") == 0)
+        return ce_sql_edit_back(a, b, c, err);
     if (strcmp(verb, "switch") == 0)
         return ce_sql_switch(a, b, err);
     if (strcmp(verb, "back") == 0)

@@ -82,9 +82,9 @@ static void every_value_survives(void)
     const char *db = folder_file(&folder, "test.db");
     run(db, values_sql);
     REQUIRE_OK(ce_sql_export(address(&folder, "t"), CSV(&folder), &err), err);
-    REQUIRE_OK(ce_sql_import(CSV(&folder), address(&folder, "copy"), address(&folder, "t"),
-                             CE_SQL_NEW_TABLE, &loaded, &err),
-               err);
+    REQUIRE_OK(
+        ce_sql_import(CSV(&folder), address(&folder, "copy"), address(&folder, "t"), &loaded, &err),
+        err);
     CHECK(loaded.rows == 7 && loaded.as_text.count == 0);
     char query[600];
     ce_autofree char *before = NULL;
@@ -139,9 +139,9 @@ static void a_lone_column_keeps_its_nulls(void)
     run(folder_file(&folder, "test.db"),
         "CREATE TABLE t(a); INSERT INTO t VALUES(NULL), (1), (NULL), (''), (NULL);");
     REQUIRE_OK(ce_sql_export(address(&folder, "t"), CSV(&folder), &err), err);
-    REQUIRE_OK(ce_sql_import(CSV(&folder), address(&folder, "c"), address(&folder, "t"),
-                             CE_SQL_NEW_TABLE, &loaded, &err),
-               err);
+    REQUIRE_OK(
+        ce_sql_import(CSV(&folder), address(&folder, "c"), address(&folder, "t"), &loaded, &err),
+        err);
     CHECK_TEXT(ask(folder_file(&folder, "test.db"), "SELECT quote(a) FROM c"),
                "NULL\n1\nNULL\n''\nNULL\n");
 }
@@ -157,8 +157,7 @@ static void what_faults_write_goes_in(void)
     const char *db = folder_file(&folder, "test.db");
     run(db, "CREATE TABLE t(i INTEGER PRIMARY KEY, s TEXT NOT NULL COLLATE NOCASE UNIQUE, x);");
     REQUIRE_OK(ce_sql_import(folder_write(&folder, "rows.csv", text, sizeof text - 1),
-                             address(&folder, "c"), address(&folder, "t"), CE_SQL_NEW_TABLE,
-                             &loaded, &err),
+                             address(&folder, "c"), address(&folder, "t"), &loaded, &err),
                err);
     CHECK(loaded.rows == 5);
     CHECK_TEXT(ask(db, "SELECT quote(s), quote(extra), quote(i) FROM c"),
@@ -173,11 +172,9 @@ static void a_new_table_must_be_new(void)
     struct ce_sql_loaded loaded = {0};
     const char *csv = folder_write(&folder, "rows.csv", "a\n1\n", 4);
     run(folder_file(&folder, "test.db"), "CREATE TABLE t(a); CREATE VIEW w AS SELECT 1 AS a;");
-    CHECK(ce_sql_import(csv, address(&folder, "T"), NULL, CE_SQL_NEW_TABLE, &loaded, &err) ==
-          -EEXIST);
+    CHECK(ce_sql_import(csv, address(&folder, "T"), NULL, &loaded, &err) == -EEXIST);
     CHECK(strstr(err.message, "has a table 'T' already") != NULL);
-    CHECK(ce_sql_import(csv, address(&folder, "w"), NULL, CE_SQL_NEW_TABLE, &loaded, &err) ==
-          -EEXIST);
+    CHECK(ce_sql_import(csv, address(&folder, "w"), NULL, &loaded, &err) == -EEXIST);
 }
 
 static void a_failed_import_leaves_nothing(void)
@@ -187,38 +184,12 @@ static void a_failed_import_leaves_nothing(void)
     struct ce_sql_loaded loaded = {0};
     const char *db = folder_file(&folder, "test.db");
     const char *csv = folder_write(&folder, "rows.csv", "a,b\n1,2\n3,\"4\n", 13);
-    CHECK(ce_sql_import(csv, address(&folder, "c"), NULL, CE_SQL_NEW_TABLE, &loaded, &err) ==
-          -EINVAL);
+    CHECK(ce_sql_import(csv, address(&folder, "c"), NULL, &loaded, &err) == -EINVAL);
     CHECK(strstr(err.message, "rows.csv:3: a quoted cell is not closed") != NULL);
     CHECK(access(db, F_OK) < 0); /* there was no such database before */
     run(db, "CREATE TABLE t(a)");
-    CHECK(ce_sql_import(csv, address(&folder, "c"), NULL, CE_SQL_NEW_TABLE, &loaded, &err) < 0);
+    CHECK(ce_sql_import(csv, address(&folder, "c"), NULL, &loaded, &err) < 0);
     CHECK_TEXT(ask(db, "SELECT name FROM sqlite_schema"), "t\n");
-}
-
-static void in_place_replaces_rows_and_keeps_the_rest(void)
-{
-    FOLDER(folder);
-    struct ce_error err = {0};
-    struct ce_sql_loaded loaded = {0};
-    const char *db = folder_file(&folder, "test.db");
-    run(db, "CREATE TABLE log(x); CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT DEFAULT 'd');"
-            "CREATE INDEX by_b ON t(b); INSERT INTO t VALUES(1, 'x'), (2, 'y');"
-            "CREATE TRIGGER told AFTER DELETE ON t BEGIN INSERT INTO log VALUES(old.a); END;");
-    const char *csv = folder_write(&folder, "rows.csv", "b,a\nz,5\n,6\n", 11);
-    REQUIRE_OK(ce_sql_import(csv, address(&folder, "t"), NULL, CE_SQL_IN_PLACE, &loaded, &err),
-               err);
-    CHECK_TEXT(ask(db, "SELECT a, b FROM t"), "5|z\n6|NULL\n");
-    CHECK_TEXT(ask(db, "SELECT count(*) FROM log"), "0\n");
-    CHECK_TEXT(ask(db, "SELECT count(*) FROM sqlite_schema WHERE name IN ('by_b', 'told')"), "2\n");
-
-    csv = folder_write(&folder, "rows.csv", "b,a\nz,7\nz,7\n", 12);
-    CHECK(ce_sql_import(csv, address(&folder, "t"), NULL, CE_SQL_IN_PLACE, &loaded, &err) ==
-          -EINVAL);
-    CHECK(strstr(err.message, "rows.csv:3: ") && strstr(err.message, "UNIQUE constraint failed"));
-    CHECK_TEXT(ask(db, "SELECT a, b FROM t"), "5|z\n6|NULL\n");
-    CHECK(ce_sql_import(csv, address(&folder, "u"), NULL, CE_SQL_IN_PLACE, &loaded, &err) ==
-          -ENOENT);
 }
 
 static void what_is_not_there_is_named(void)
@@ -311,6 +282,25 @@ static void a_table_that_somebody_else_put_there_is_not_dropped(void)
     CHECK(ce_sql_switch_back(items, &err) == CE_SQL_FOREIGN);
 }
 
+static void a_copy_that_others_wrote_to_is_kept(void)
+{
+    FOLDER(folder);
+    struct ce_error err = {0};
+    const char *db = folder_file(&folder, "test.db"), *items = address(&folder, "items");
+    run(db, shop);
+    REQUIRE_OK(ce_sql_switch(items, "faulted", &err), err);
+    run(db, "UPDATE items SET price = 7 WHERE price = 99; CREATE TABLE items__chaoseater_kept(a)");
+    CHECK(ce_sql_switch_back(items, &err) == -EEXIST);
+    CHECK(strstr(err.message, "cannot be kept") != NULL);
+    CHECK_TEXT(ask(db, "SELECT price FROM items"), "NULL\n7.0\n");
+    run(db, "DROP TABLE items__chaoseater_kept");
+    REQUIRE_OK(ce_sql_switch_back(items, &err), err);
+    CHECK_TEXT(ask(db, "SELECT id, price FROM items"), "1|5.0\n2|20.0\n");
+    CHECK_TEXT(ask(db, "SELECT price FROM items__chaoseater_kept"), "NULL\n7.0\n");
+    CHECK_TEXT(ask(db, "SELECT count(*) FROM sqlite_schema WHERE name = 'chaoseater_switches'"),
+               "0\n");
+}
+
 static void a_switch_that_cannot_be_changes_nothing(void)
 {
     FOLDER(folder);
@@ -352,12 +342,130 @@ static void odd_names_are_names(void)
     REQUIRE_OK(ce_sql_export(odd, CSV(&folder), &err), err);
     ce_autofree char *sibling = ce_sql_sibling(odd, "f'\"&=%");
     REQUIRE(sibling);
-    REQUIRE_OK(ce_sql_import(CSV(&folder), sibling, odd, CE_SQL_NEW_TABLE, &loaded, &err), err);
+    REQUIRE_OK(ce_sql_import(CSV(&folder), sibling, odd, &loaded, &err), err);
     REQUIRE_OK(ce_sql_switch(odd, "f'\"&=%", &err), err);
     REQUIRE_OK(ce_sql_switch_back(odd, &err), err);
     CHECK_TEXT(ask(db, "SELECT \"x\"\"y\", \"select\", [drop table] FROM \"a \"\"b'; --&\""),
                "1|2|3\n");
     CHECK_TEXT(ask(db, "SELECT count(*) FROM sqlite_schema"), "1\n");
+}
+
+/* ---- in place ---- */
+
+/* The hash of a table's rows, as an export has them. */
+static void hash_of(struct folder *folder, const char *table, char ret_hex[CE_SHA256_HEX])
+{
+    struct ce_error err = {0};
+    const char *path = folder_file(folder, "hashed.csv");
+    if (ce_sql_export(table, path, &err) < 0 || ce_sha256_file(path, ret_hex, &err) < 0) {
+        printf("# %s\n", err.message);
+        exit(99);
+    }
+    (void)unlink(path);
+}
+
+static void in_place_replaces_rows_and_keeps_the_rest(void)
+{
+    FOLDER(folder);
+    struct ce_error err = {0};
+    char hex[CE_SHA256_HEX];
+    const char *db = folder_file(&folder, "test.db"), *t = address(&folder, "t");
+    run(db, "CREATE TABLE log(x); CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT DEFAULT 'd');"
+            "CREATE INDEX by_b ON t(b); INSERT INTO t VALUES(1, 'x'), (2, 'y');"
+            "CREATE TRIGGER told AFTER DELETE ON t BEGIN INSERT INTO log VALUES(old.a); END;");
+    ce_autofree char *before = strdup(ask(db, look_schema));
+    const char *csv = folder_write(&folder, "rows.csv", "b,a\nz,7\nz,7\n", 12);
+    hash_of(&folder, t, hex);
+    CHECK(ce_sql_edit(csv, t, hex, &err) == -EINVAL);
+    CHECK(strstr(err.message, "rows.csv:3: ") && strstr(err.message, "UNIQUE constraint failed"));
+    CHECK_TEXT(ask(db, "SELECT a, b FROM t"), "1|x\n2|y\n");
+    CHECK_TEXT(ask(db, look_schema), before);
+
+    REQUIRE_OK(ce_sql_export(t, folder_file(&folder, "image.csv"), &err), err);
+    csv = folder_write(&folder, "rows.csv", "b,a\nz,5\n,6\n", 11);
+    REQUIRE_OK(ce_sql_edit(csv, t, hex, &err), err);
+    CHECK_TEXT(ask(db, "SELECT a, b FROM t"), "5|z\n6|NULL\n");
+    CHECK_TEXT(ask(db, "SELECT count(*) FROM sqlite_schema WHERE name IN ('by_b', 'told')"), "2\n");
+    for (int i = 0; i < 2; i++) {
+        REQUIRE_OK(ce_sql_edit_back(folder_file(&folder, "image.csv"), t, hex, &err), err);
+        CHECK_TEXT(ask(db, "SELECT a, b FROM t"), "1|x\n2|y\n");
+        CHECK_TEXT(ask(db, look_schema), before);
+    }
+    CHECK_TEXT(ask(db, "SELECT count(*) FROM log"), "0\n");
+    CHECK(ce_sql_edit(csv, address(&folder, "u"), hex, &err) == -ENOENT);
+}
+
+static void rows_that_others_changed_are_not_replaced(void)
+{
+    FOLDER(folder);
+    struct ce_error err = {0};
+    char hex[CE_SHA256_HEX];
+    const char *db = folder_file(&folder, "test.db"), *t = address(&folder, "t");
+    run(db, "CREATE TABLE t(a); INSERT INTO t VALUES(1)");
+    const char *csv = folder_write(&folder, "rows.csv", "a\n9\n", 4);
+    hash_of(&folder, t, hex);
+    run(db, "INSERT INTO t VALUES(2)"); /* another connection, as all of run() */
+    CHECK(ce_sql_edit(csv, t, hex, &err) == -EBUSY);
+    CHECK(strstr(err.message, "was changed by someone else meanwhile; nothing was touched") !=
+          NULL);
+    CHECK_TEXT(ask(db, "SELECT a FROM t"), "1\n2\n");
+    CHECK_TEXT(ask(db, "SELECT name FROM sqlite_schema"), "t\n");
+    run(db, "DELETE FROM t WHERE a = 2");
+    REQUIRE_OK(ce_sql_edit(csv, t, hex, &err), err);
+    CHECK_TEXT(ask(db, "SELECT a FROM t"), "9\n");
+    hash_of(&folder, t, hex);
+    CHECK(ce_sql_edit(csv, t, hex, &err) == -EBUSY); /* one after the other */
+    run(db, "CREATE TABLE faulted(a)");
+    CHECK(ce_sql_switch(t, "faulted", &err) == -EBUSY);
+    CHECK(strstr(err.message, "is switched already") != NULL);
+}
+
+static void rows_that_others_wrote_meanwhile_are_kept(void)
+{
+    FOLDER(folder);
+    struct ce_error err = {0};
+    char hex[CE_SHA256_HEX];
+    const char *db = folder_file(&folder, "test.db"), *t = address(&folder, "t");
+    run(db, "CREATE TABLE t(a); INSERT INTO t VALUES(1)");
+    const char *csv = folder_write(&folder, "rows.csv", "a\n9\n", 4);
+    const char *image = folder_write(&folder, "image.csv", "a\n1\n", 4);
+    hash_of(&folder, t, hex);
+    REQUIRE_OK(ce_sql_edit(csv, t, hex, &err), err);
+    run(db, "INSERT INTO t VALUES('mine')");
+    folder_write(&folder, "image.csv", "a\n8\n", 4);
+    CHECK(ce_sql_edit_back(image, t, hex, &err) == -EBADMSG);
+    folder_write(&folder, "image.csv", "a\n1\n", 4);
+    run(db, "CREATE TABLE t__chaoseater_kept(other)");
+    CHECK(ce_sql_edit_back(image, t, hex, &err) == -EEXIST);
+    CHECK_TEXT(ask(db, "SELECT a FROM t"), "9\nmine\n");
+    run(db, "DROP TABLE t__chaoseater_kept");
+    REQUIRE_OK(ce_sql_edit_back(image, t, hex, &err), err);
+    CHECK_TEXT(ask(db, "SELECT a FROM t"), "1\n");
+    CHECK_TEXT(ask(db, "SELECT a FROM t__chaoseater_kept"), "9\nmine\n");
+    CHECK_TEXT(ask(db, "SELECT count(*) FROM sqlite_schema WHERE name = 'chaoseater_edits'"),
+               "0\n");
+
+    /* Put back, nothing is ours any more: what is written then stays, however often it is asked. */
+    run(db, "INSERT INTO t VALUES('later')");
+    REQUIRE_OK(ce_sql_edit_back(image, t, hex, &err), err);
+    CHECK_TEXT(ask(db, "SELECT a FROM t"), "1\nlater\n");
+}
+
+static void an_edited_table_that_is_gone_can_be_forgotten(void)
+{
+    FOLDER(folder);
+    struct ce_error err = {0};
+    char hex[CE_SHA256_HEX];
+    const char *db = folder_file(&folder, "test.db"), *t = address(&folder, "t");
+    CHECK(ce_sql_edit_forget(t, &err) == 0 && access(db, F_OK) < 0);
+    run(db, "CREATE TABLE t(a); INSERT INTO t VALUES(1)");
+    hash_of(&folder, t, hex);
+    REQUIRE_OK(ce_sql_edit(folder_write(&folder, "rows.csv", "a\n9\n", 4), t, hex, &err), err);
+    run(db, "DROP TABLE t");
+    CHECK(ce_sql_edit_back("/nowhere", t, hex, &err) == CE_SQL_FOREIGN);
+    REQUIRE_OK(ce_sql_edit_forget(t, &err), err);
+    REQUIRE_OK(ce_sql_edit_forget(t, &err), err);
+    CHECK_TEXT(ask(db, look_schema), "");
 }
 
 /* ---- addresses ---- */
@@ -408,12 +516,37 @@ static void what_is_no_address_is_refused(void)
     CHECK(!ce_sql_is("data.csv") && !ce_sql_is("mysql://h/d?table=t") && !ce_sql_is("sqlite3"));
 }
 
-static void passwords_are_noticed(void)
+static void passwords_are_noticed_and_not_shown(void)
 {
-    CHECK(ce_sql_has_password("postgresql://u:secret@h/d?table=t"));
-    CHECK(ce_sql_has_password("postgresql://h/d?password=x&table=t"));
-    CHECK(!ce_sql_has_password("postgresql://u@h:5432/d?table=t"));
-    CHECK(!ce_sql_has_password("sqlite:a:b@c?table=t"));
+    static const struct {
+        const char *address, *shown;
+    } cases[] = {
+        {"postgresql://u:secret@h/d?table=t", "postgresql://u@h/d?table=t"},
+        {"postgres://u:s@cret@h:5/d?table=t", "postgres://u@h:5/d?table=t"},
+        {"postgresql://:secret@/d?table=t", "postgresql://@/d?table=t"},
+        {"postgresql://h/d?password=x&table=t", "postgresql://h/d?table=t"},
+        {"postgresql://h/d?table=t&%70assword=x", "postgresql://h/d?table=t"},
+        {"postgresql://h/d?table=t&sslpassword=x&user=u", "postgresql://h/d?table=t&user=u"},
+        {"postgresql://u:p@h?password=x", "postgresql://u@h"},
+    };
+    static const char *const harmless[] = {
+        "postgresql://u@h:5432/d?table=t",
+        "postgresql://h/d?table=t&&a=:@",
+        "postgresql://h?",
+        "sqlite:a:b@c?table=t",
+        "u:p@h.csv",
+        "-",
+    };
+    for (size_t i = 0; i < CE_COUNT(cases); i++) {
+        ce_autofree char *shown = ce_sql_shown(cases[i].address);
+        CHECK_TEXT(shown, cases[i].shown);
+        CHECK(ce_sql_has_password(cases[i].address));
+    }
+    for (size_t i = 0; i < CE_COUNT(harmless); i++) {
+        ce_autofree char *shown = ce_sql_shown(harmless[i]);
+        CHECK_TEXT(shown, harmless[i]);
+        CHECK(!ce_sql_has_password(harmless[i]));
+    }
 }
 
 int main(void)
@@ -425,16 +558,20 @@ int main(void)
     TEST(what_faults_write_goes_in);
     TEST(a_new_table_must_be_new);
     TEST(a_failed_import_leaves_nothing);
-    TEST(in_place_replaces_rows_and_keeps_the_rest);
     TEST(what_is_not_there_is_named);
     TEST(readers_see_the_faulted_table_until_it_is_put_back);
     TEST(putting_back_twice_or_for_nothing_is_fine);
     TEST(a_table_that_somebody_else_put_there_is_not_dropped);
+    TEST(a_copy_that_others_wrote_to_is_kept);
     TEST(a_switch_that_cannot_be_changes_nothing);
     TEST(a_table_is_dropped_if_it_is_there);
     TEST(odd_names_are_names);
+    TEST(in_place_replaces_rows_and_keeps_the_rest);
+    TEST(rows_that_others_changed_are_not_replaced);
+    TEST(rows_that_others_wrote_meanwhile_are_kept);
+    TEST(an_edited_table_that_is_gone_can_be_forgotten);
     TEST(addresses_are_read);
     TEST(what_is_no_address_is_refused);
-    TEST(passwords_are_noticed);
+    TEST(passwords_are_noticed_and_not_shown);
     return test_done();
 }

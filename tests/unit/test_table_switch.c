@@ -2,8 +2,10 @@
 #include <sqlite3.h>
 #include <sys/wait.h>
 
+#include "base/hash.h"
 #include "data_files.h"
 #include "faults/data/table_switch.h"
+#include "journal/undo_files.h"
 
 static const struct ce_undo_op *const ops[] = {&ce_undo_switch_table, &ce_undo_restore_table, NULL};
 
@@ -32,6 +34,17 @@ struct shop {
     const char *db, *csv, *state, *image;
     char *address;
 };
+
+/* Edits the table by what was made of its present rows. */
+static int edit(struct ce_journal *journal, const struct shop *shop, struct ce_error *err)
+{
+    char hex[CE_SHA256_HEX];
+    ce_autofree char *copy = ce_format("%s.copy", shop->db);
+    if (!copy || ce_sql_export(shop->address, copy, err) < 0 ||
+        ce_sha256_file(copy, hex, err) < 0 || unlink(copy) < 0)
+        exit(99);
+    return ce_table_edit(journal, shop->address, shop->csv, hex, shop->image, err);
+}
 
 static struct shop shop_make(struct folder *folder)
 {
@@ -86,19 +99,68 @@ static void an_edited_table_gets_its_rows_back(void)
     struct ce_error err = {0};
     CE_CLEANUP(ce_journal_close_p) struct ce_journal *journal = NULL;
     REQUIRE_OK(ce_journal_create(shop.state, "run", ops, &journal, &err), err);
-    int note = ce_table_edit(journal, shop.address, shop.csv, shop.image, &err);
+    int note = edit(journal, &shop, &err);
     REQUIRE_OK(note, err);
     CHECK(run(shop.db, "SELECT sum(id * price) FROM items") == 120);
     REQUIRE_OK(ce_undo_now(journal, note, &err), err);
     CHECK(run(shop.db, pristine) == 1);
 
     REQUIRE(unlink(shop.image) == 0);
-    note = ce_table_edit(journal, shop.address, shop.csv, shop.image, &err);
+    note = edit(journal, &shop, &err);
     REQUIRE_OK(note, err);
     folder_write(&folder, "image.csv", "id,price\n8,8\n", 13);
     CHECK(ce_undo_now(journal, note, &err) == -EBADMSG); /* not its rows */
     CHECK(run(shop.db, "SELECT sum(id * price) FROM items") == 120);
     (void)run(shop.db, "DROP TABLE items");
+}
+
+static void what_others_write_to_an_edited_table_is_not_lost(void)
+{
+    FOLDER(folder);
+    SHOP(folder);
+    struct ce_error err = {0};
+    CE_CLEANUP(ce_journal_close_p) struct ce_journal *journal = NULL;
+    REQUIRE_OK(ce_journal_create(shop.state, "run", ops, &journal, &err), err);
+    char old[CE_SHA256_HEX] = "0";
+    CHECK(ce_table_edit(journal, shop.address, shop.csv, old, shop.image, &err) == -EBUSY);
+    CHECK(strstr(err.message, "'items' was changed by someone else meanwhile") != NULL);
+    CHECK(ce_undo_live(journal) == 0 && run(shop.db, pristine) == 1);
+
+    REQUIRE(unlink(shop.image) == 0);
+    int note = edit(journal, &shop, &err);
+    REQUIRE_OK(note, err);
+    (void)run(shop.db, "INSERT INTO items VALUES(4, 1000)");
+    REQUIRE_OK(ce_undo_now(journal, note, &err), err);
+    CHECK(run(shop.db, "SELECT sum(price) FROM items") == 25);
+    CHECK(run(shop.db, "SELECT sum(price) FROM items" CE_SQL_KEPT) == 1106);
+
+    REQUIRE(unlink(shop.image) == 0);
+    CHECK(edit(journal, &shop, &err) == -EEXIST); /* they are somebody's */
+    CHECK(run(shop.db, "SELECT sum(price) FROM items" CE_SQL_KEPT) == 1106);
+    CHECK(ce_undo_live(journal) == 0);
+}
+
+static void rows_of_a_table_that_is_gone_are_kept(void)
+{
+    FOLDER(folder);
+    SHOP(folder);
+    struct ce_error err = {0};
+    struct ce_recovery recovery;
+    CE_CLEANUP(ce_journal_close_p) struct ce_journal *journal = NULL;
+    REQUIRE_OK(ce_journal_create(shop.state, "run", ops, &journal, &err), err);
+    ce_autofree char *image = NULL;
+    REQUIRE_OK(ce_undo_image_path(journal, &image, &err), err);
+    shop.image = image;
+    REQUIRE_OK(edit(journal, &shop, &err), err);
+    char hex[CE_SHA256_HEX];
+    REQUIRE_OK(ce_sha256_file(shop.image, hex, &err), err);
+    (void)run(shop.db, "DROP TABLE items");
+    REQUIRE_OK(ce_undo_all(journal, &recovery, &err), err);
+    CHECK(recovery.foreign == 1);
+    ce_autofree char *kept = ce_table_kept_image(shop.state, shop.address, hex);
+    REQUIRE(kept);
+    CHECK(same_bytes(kept, "id,price\n1,5.0\n2,20.0\n", 22));
+    CHECK(run(shop.db, "SELECT count(*) FROM sqlite_schema") == 0);
 }
 
 static void a_switch_that_fails_is_undone_as_well(void)
@@ -148,7 +210,7 @@ static int edit_table(const struct shop *shop)
 {
     struct ce_journal *journal = NULL;
     CE_TRY(ce_journal_create(shop->state, "run", ops, &journal, NULL));
-    return ce_table_edit(journal, shop->address, shop->csv, shop->image, NULL);
+    return edit(journal, shop, NULL);
 }
 
 /* How many were undone. */
@@ -213,6 +275,8 @@ int main(void)
     TEST(a_controller_that_is_killed_leaves_nothing); /* first: see in_child() */
     TEST(the_journal_puts_the_table_back);
     TEST(an_edited_table_gets_its_rows_back);
+    TEST(what_others_write_to_an_edited_table_is_not_lost);
+    TEST(rows_of_a_table_that_is_gone_are_kept);
     TEST(a_switch_that_fails_is_undone_as_well);
     TEST(what_is_not_ours_stays);
     return test_done();

@@ -168,17 +168,49 @@ char *ce_sql_sibling(const char *address, const char *table)
                      schema ? schema : "", schema ? "." : "", name);
 }
 
-/* "//USER:PASSWORD@", or a parameter. */
-bool ce_sql_has_password(const char *address)
+/* Whether a "name=value" of a query is a secret: password=, sslpassword=, however it is escaped. */
+static bool is_secret(const char *pair, size_t size)
+{
+    const char *equals = memchr(pair, '=', size);
+    ce_autofree char *name = decode(pair, equals ? (size_t)(equals - pair) : size);
+    return !name || strstr(name, "password");
+}
+
+/* "//USER:PASSWORD@", or parameters. */
+char *ce_sql_shown(const char *address)
 {
     size_t prefix;
     if (engine_of(address, &prefix) != &ce_sql_postgres)
-        return false;
-    size_t authority = strcspn(address + prefix, "/?");
-    const char *at = memrchr(address + prefix, '@', authority);
-    const char *query = strchr(address, '?');
-    return (at && memchr(address + prefix, ':', (size_t)(at - address) - prefix)) ||
-           (query && (strstr(query, "password=") != NULL));
+        return strdup(address);
+    const char *authority = address + prefix;
+    size_t size = strcspn(authority, "/?");
+    const char *at = memrchr(authority, '@', size);
+    const char *colon = at ? memchr(authority, ':', (size_t)(at - authority)) : NULL;
+    const char *rest = colon ? at : authority;
+    const char *query = rest + strcspn(rest, "?");
+    char *shown = malloc(strlen(address) + 1);
+    if (!shown)
+        return NULL;
+    char *end = mempcpy(shown, address, (size_t)((colon ? colon : authority) - address));
+    end = mempcpy(end, rest, (size_t)(query - rest));
+    char before = '?';
+    while (*query) {
+        size_t pair = strcspn(++query, "&");
+        if (!is_secret(query, pair)) {
+            *end++ = before;
+            end = mempcpy(end, query, pair);
+            before = '&';
+        }
+        query += pair;
+    }
+    *end = '\0';
+    return shown;
+}
+
+bool ce_sql_has_password(const char *address)
+{
+    ce_autofree char *shown = ce_sql_shown(address);
+    return !shown || strcmp(shown, address) != 0;
 }
 
 char *ce_sql_quoted(const char *name)

@@ -76,9 +76,20 @@ char *ce_pg_name(const struct ce_sql_address *table);
 /* -ENOENT, with the nearest name. */
 int ce_pg_fail_no_table(struct ce_pg *pg, const struct ce_sql_address *table, struct ce_error *err);
 
+/* Writes the rows as CSV, within a transaction. */
+int ce_pg_write_rows(struct ce_pg *pg, const char *name, FILE *out, struct ce_error *err);
+/* Puts the rows of a file in the place of those that there are, within a transaction. */
+int ce_pg_replace_rows(struct ce_pg *pg, const char *name, FILE *csv, const char *csv_path,
+                       struct ce_error *err);
+
 int ce_pg_import(FILE *csv, const char *csv_path, const struct ce_sql_address *table,
-                 const struct ce_sql_address *like, enum ce_sql_write how,
-                 struct ce_sql_loaded *loaded, struct ce_error *err);
+                 const struct ce_sql_address *like, struct ce_sql_loaded *loaded,
+                 struct ce_error *err);
+int ce_pg_edit(FILE *csv, const char *csv_path, const struct ce_sql_address *table,
+               const char *sha256, struct ce_error *err);
+int ce_pg_edit_back(const char *csv_path, const struct ce_sql_address *table, const char *sha256,
+                    struct ce_error *err);
+int ce_pg_edit_forget(const struct ce_sql_address *table, struct ce_error *err);
 int ce_pg_put_in_place(const struct ce_sql_address *table, const char *faulted,
                        struct ce_error *err);
 int ce_pg_put_back(const struct ce_sql_address *table, struct ce_error *err);

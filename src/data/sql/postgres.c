@@ -38,20 +38,10 @@ static int copy_out(struct ce_pg *pg, FILE *out, struct ce_error *err)
     return 0;
 }
 
-static int export(const struct ce_sql_address *table, FILE *out, struct ce_error *err)
+int ce_pg_write_rows(struct ce_pg *pg, const char *name, FILE *out, struct ce_error *err)
 {
-    CE_PG *pg = NULL;
-    ce_autofree char *name = ce_pg_name(table);
-    if (!name)
-        return ce_fail_memory(err);
-    CE_TRY(ce_pg_open(table, &pg, err));
-    CE_TRY(ce_pg_run(pg, err, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"));
-    ce_autofree char *found = NULL;
     ce_autofree char *texts = NULL;
     ce_autofree char *order = NULL;
-    CE_TRY(ce_pg_ask_one(pg, "SELECT to_regclass($1)", name, &found, err));
-    if (!found)
-        return ce_pg_fail_no_table(pg, table, err);
     CE_TRY(ce_pg_ask_one(pg, text_columns, name, &texts, err));
     CE_TRY(ce_pg_ask_one(pg, order_columns, name, &order, err));
     ce_autofree char *sql =
@@ -67,10 +57,28 @@ static int export(const struct ce_sql_address *table, FILE *out, struct ce_error
     return copy_out(pg, out, err);
 }
 
+static int export(const struct ce_sql_address *table, FILE *out, struct ce_error *err)
+{
+    CE_PG *pg = NULL;
+    ce_autofree char *name = ce_pg_name(table);
+    ce_autofree char *found = NULL;
+    if (!name)
+        return ce_fail_memory(err);
+    CE_TRY(ce_pg_open(table, &pg, err));
+    CE_TRY(ce_pg_run(pg, err, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"));
+    CE_TRY(ce_pg_ask_one(pg, "SELECT to_regclass($1)", name, &found, err));
+    if (!found)
+        return ce_pg_fail_no_table(pg, table, err);
+    return ce_pg_write_rows(pg, name, out, err);
+}
+
 const struct ce_sql_engine ce_sql_postgres = {
     .scheme = "postgresql",
     .export = export,
     .import = ce_pg_import,
+    .edit = ce_pg_edit,
+    .edit_back = ce_pg_edit_back,
+    .edit_forget = ce_pg_edit_forget,
     .put_in_place = ce_pg_put_in_place,
     .put_back = ce_pg_put_back,
     .exists = ce_pg_exists,

@@ -16,7 +16,7 @@ struct column {
 };
 
 struct load {
-    struct ce_pg *pg;
+    struct ce_pg *pg; /* borrowed, like the file */
     FILE *csv;
     const char *csv_path;
     char *table; /* quoted */
@@ -35,7 +35,6 @@ static void load_done(struct load *load)
     }
     free(load->columns);
     free(load->table);
-    ce_pg_close(load->pg);
 }
 
 /* ---- columns ---- */
@@ -303,8 +302,6 @@ static int give_rights(struct load *load, const struct ce_sql_address *like, str
     return r;
 }
 
-/* ---- both ways ---- */
-
 static int new_table(struct load *load, const struct ce_sql_rows *header,
                      const struct ce_sql_address *table, const struct ce_sql_address *like,
                      struct ce_sql_loaded *loaded, struct ce_error *err)
@@ -321,31 +318,41 @@ static int new_table(struct load *load, const struct ce_sql_rows *header,
 }
 
 static int import(struct load *load, struct ce_sql_rows *header, const struct ce_sql_address *table,
-                  const struct ce_sql_address *like, enum ce_sql_write how,
-                  struct ce_sql_loaded *loaded, struct ce_error *err)
+                  const struct ce_sql_address *like, struct ce_sql_loaded *loaded,
+                  struct ce_error *err)
 {
-    CE_TRY(ce_pg_open(table, &load->pg, err));
+    CE_PG *pg = NULL;
+    CE_TRY(ce_pg_open(table, &pg, err));
+    load->pg = pg;
     load->table = ce_pg_name(table);
     if (!load->table)
         return ce_fail_memory(err);
     CE_TRY(read_header(load, header, err));
-    CE_TRY(ce_pg_run(load->pg, err, "BEGIN"));
-    if (how == CE_SQL_NEW_TABLE) {
-        CE_TRY(new_table(load, header, table, like, loaded, err));
-    } else {
-        /* Unlike DELETE it refuses a table that others refer to, rather than emptying those too. */
-        CE_TRY(ce_pg_run(load->pg, err, "TRUNCATE %s", load->table));
-        CE_TRY(copy_in(load, NULL, err));
-    }
+    CE_TRY(ce_pg_run(pg, err, "BEGIN"));
+    CE_TRY(new_table(load, header, table, like, loaded, err));
     loaded->rows = load->rows;
-    return ce_pg_run(load->pg, err, "COMMIT");
+    return ce_pg_run(pg, err, "COMMIT");
 }
 
 int ce_pg_import(FILE *csv, const char *csv_path, const struct ce_sql_address *table,
-                 const struct ce_sql_address *like, enum ce_sql_write how,
-                 struct ce_sql_loaded *loaded, struct ce_error *err)
+                 const struct ce_sql_address *like, struct ce_sql_loaded *loaded,
+                 struct ce_error *err)
 {
     CE_CLEANUP(load_done) struct load load = {.csv = csv, .csv_path = csv_path};
     CE_CLEANUP(ce_sql_rows_done) struct ce_sql_rows header = {.file = csv, .path = csv_path};
-    return import(&load, &header, table, like, how, loaded, err);
+    return import(&load, &header, table, like, loaded, err);
+}
+
+int ce_pg_replace_rows(struct ce_pg *pg, const char *name, FILE *csv, const char *csv_path,
+                       struct ce_error *err)
+{
+    CE_CLEANUP(load_done) struct load load = {.pg = pg, .csv = csv, .csv_path = csv_path};
+    CE_CLEANUP(ce_sql_rows_done) struct ce_sql_rows header = {.file = csv, .path = csv_path};
+    load.table = strdup(name);
+    if (!load.table)
+        return ce_fail_memory(err);
+    CE_TRY(read_header(&load, &header, err));
+    /* Unlike DELETE it refuses a table that others refer to, rather than emptying those too. */
+    CE_TRY(ce_pg_run(pg, err, "TRUNCATE %s", name));
+    return copy_in(&load, NULL, err);
 }

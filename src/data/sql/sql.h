@@ -29,25 +29,23 @@ char *ce_sql_sibling(const char *address, const char *table);
 char *ce_sql_table(const char *address);
 /* Whether it holds a password: then it should not be written anywhere. */
 bool ce_sql_has_password(const char *address);
+/* The address without its password: what it is called where others read it. NULL: no memory. */
+char *ce_sql_shown(const char *address);
 
 /* Writes the table (or view) to a new file of mode 0600, from one snapshot. Rows of SQLite come by
  * rowid, those of PostgreSQL by primary key, else as they are stored; a view's as it gives them. */
 int ce_sql_export(const char *address, const char *csv_path, struct ce_error *err);
 
-enum ce_sql_write {
-    CE_SQL_NEW_TABLE, /* -EEXIST when it is there already */
-    CE_SQL_IN_PLACE,  /* the rows of a table that is there are replaced; its definition stays */
-};
 struct ce_sql_loaded {
     uint64_t rows;
     struct ce_names as_text; /* columns that became text, because their type cannot take a value */
 };
-/* Writes a file as a table, in one transaction: all or nothing. A new table gets the columns of the
- * file, with the declared types that they have in `like` (an address of the same kind, or NULL), no
- * constraints (what a fault writes may be missing or there twice) and, on PostgreSQL, the rights
- * that others have on `like`. In place, a row that breaks a constraint is an error. */
+/* Writes a file as a new table (-EEXIST), in one transaction: all or nothing. It gets the columns
+ * of the file, with the declared types that they have in `like` (an address of the same kind, or
+ * NULL), no constraints (what a fault writes may be missing or there twice) and, on PostgreSQL, the
+ * rights that others have on `like`. */
 int ce_sql_import(const char *csv_path, const char *address, const char *like,
-                  enum ce_sql_write how, struct ce_sql_loaded *ret_loaded, struct ce_error *err);
+                  struct ce_sql_loaded *ret_loaded, struct ce_error *err);
 void ce_sql_loaded_done(struct ce_sql_loaded *loaded);
 
 #define CE_SQL_ORIGINAL "__chaoseater_original"
@@ -55,13 +53,32 @@ void ce_sql_loaded_done(struct ce_sql_loaded *loaded);
 /* Puts `faulted`, a table of the same database, in the place of the table: that one is called
  * NAME CE_SQL_ORIGINAL meanwhile, and a row of table chaoseater_switches says so. One transaction.
  * Readers that name the table see the faulted one; so do SQLite's views, while PostgreSQL's views
- * stay with the original. -EBUSY when it is switched already. */
+ * stay with the original. What was written to the table since `faulted` was copied from it is in
+ * the original, and comes back with it. -EBUSY when it is switched or edited already. */
 int ce_sql_switch(const char *address, const char *faulted, struct ce_error *err);
-/* The reverse: drops what stands in the table's place, with all that was written to it meanwhile,
- * and gives the original its name back. Nothing to put back is fine. CE_SQL_FOREIGN: what stands
- * there now is not what was put there, or the original is gone; nothing was touched. */
+#define CE_SQL_KEPT "__chaoseater_kept"
+/* The reverse: drops what stands in the table's place and gives the original its name back. When
+ * others have written to it meanwhile it is not dropped, but called NAME CE_SQL_KEPT. Nothing to
+ * put back is fine. CE_SQL_FOREIGN: what stands there now is not the table that was put there, or
+ * the original is gone; nothing was touched. -EEXIST: there is a table of the name to be kept. */
 #define CE_SQL_FOREIGN 1
 int ce_sql_switch_back(const char *address, struct ce_error *err);
+
+/* Replaces the rows of a table by those of a file; its definition stays, and a row that breaks a
+ * constraint is an error. One transaction that keeps other writers out, and a row of table
+ * chaoseater_edits that says what was written. -EBUSY when the table's rows are not those of the
+ * export whose SHA-256 this is: somebody has changed them since. Also when it is switched or edited
+ * already. */
+int ce_sql_edit(const char *csv_path, const char *address, const char *sha256,
+                struct ce_error *err);
+/* The reverse, with that export. Nothing to put back is fine. When the table no longer holds the
+ * rows that were written, those that it holds are copied to the new table NAME CE_SQL_KEPT first.
+ * -EBADMSG when the file is not that export. CE_SQL_FOREIGN: the table is gone. */
+int ce_sql_edit_back(const char *csv_path, const char *address, const char *sha256,
+                     struct ce_error *err);
+/* Forgets that a table was edited that is gone. */
+int ce_sql_edit_forget(const char *address, struct ce_error *err);
+
 /* Whether there is a table, or a view, of that name. */
 int ce_sql_exists(const char *address, bool *ret_exists, struct ce_error *err);
 /* Drops a table if it is there. */

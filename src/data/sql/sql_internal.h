@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/cleanup.h"
+#include "base/hash.h"
 #include "data/sql/sql.h"
 #include "data/text/buffer.h"
 
@@ -27,8 +28,13 @@ struct ce_sql_engine {
     int (*export)(const struct ce_sql_address *table, FILE *out, struct ce_error *err);
     /* `like` may be NULL. */
     int (*import)(FILE *csv, const char *csv_path, const struct ce_sql_address *table,
-                  const struct ce_sql_address *like, enum ce_sql_write how,
-                  struct ce_sql_loaded *loaded, struct ce_error *err);
+                  const struct ce_sql_address *like, struct ce_sql_loaded *loaded,
+                  struct ce_error *err);
+    int (*edit)(FILE *csv, const char *csv_path, const struct ce_sql_address *table,
+                const char *sha256, struct ce_error *err);
+    int (*edit_back)(const char *csv_path, const struct ce_sql_address *table, const char *sha256,
+                     struct ce_error *err);
+    int (*edit_forget)(const struct ce_sql_address *table, struct ce_error *err);
     int (*put_in_place)(const struct ce_sql_address *table, const char *faulted,
                         struct ce_error *err);
     int (*put_back)(const struct ce_sql_address *table, struct ce_error *err);
@@ -42,6 +48,20 @@ int ce_sql_address_parse(const char *address, struct ce_sql_address *ret_address
 void ce_sql_address_done(struct ce_sql_address *address);
 /* A name as SQL has it: "name", with quotes doubled. NULL: no memory. */
 char *ce_sql_quoted(const char *name);
+
+/* Where rows are written to for their SHA-256 alone. */
+struct ce_sql_hasher {
+    struct ce_sha256 *sha;
+    FILE *out;
+};
+int ce_sql_hasher_open(struct ce_sql_hasher *hasher, struct ce_error *err);
+int ce_sql_hasher_end(struct ce_sql_hasher *hasher, char ret_hex[CE_SHA256_HEX],
+                      struct ce_error *err);
+void ce_sql_hasher_done(struct ce_sql_hasher *hasher);
+#define CE_SQL_HASHER CE_CLEANUP(ce_sql_hasher_done) struct ce_sql_hasher
+/* Opens the file with a table's old rows; -EBADMSG when it does not have that hash. */
+int ce_sql_open_rows(const char *csv_path, const char *sha256, FILE **ret_csv,
+                     struct ce_error *err);
 
 /* ---- reading what ce_sql_export() wrote, and what faults made of it ---- */
 

@@ -215,12 +215,10 @@ static void write_value(FILE *out, sqlite3_stmt *row, int column)
     }
 }
 
-static int export(const struct ce_sql_address *table, FILE *out, struct ce_error *err)
+int ce_sqlite_write_rows(sqlite3 *db, const struct ce_sql_address *table, FILE *out,
+                         struct ce_error *err)
 {
-    CE_SQLITE *db = NULL;
     CE_STATEMENT *rows = NULL;
-    CE_TRY(ce_sqlite_open(table, SQLITE_OPEN_READONLY, &db, err));
-    CE_TRY(ce_sqlite_run(db, table, err, "BEGIN")); /* one snapshot */
     char *order = NULL;
     CE_TRY(order_of(db, table, &order, err));
     int r = ce_sqlite_prepare(db, table, &rows, err, "SELECT * FROM \"%w\"%s", table->table,
@@ -247,10 +245,21 @@ static int export(const struct ce_sql_address *table, FILE *out, struct ce_error
     return got == SQLITE_DONE ? 0 : ce_sqlite_fail(db, "read", table, err);
 }
 
+static int export(const struct ce_sql_address *table, FILE *out, struct ce_error *err)
+{
+    CE_SQLITE *db = NULL;
+    CE_TRY(ce_sqlite_open(table, SQLITE_OPEN_READONLY, &db, err));
+    CE_TRY(ce_sqlite_run(db, table, err, "BEGIN")); /* one snapshot */
+    return ce_sqlite_write_rows(db, table, out, err);
+}
+
 const struct ce_sql_engine ce_sql_sqlite = {
     .scheme = "sqlite",
     .export = export,
     .import = ce_sqlite_import,
+    .edit = ce_sqlite_edit,
+    .edit_back = ce_sqlite_edit_back,
+    .edit_forget = ce_sqlite_edit_forget,
     .put_in_place = ce_sqlite_put_in_place,
     .put_back = ce_sqlite_put_back,
     .exists = ce_sqlite_exists,

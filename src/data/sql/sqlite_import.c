@@ -177,48 +177,68 @@ static int insert_rows(struct load *load, sqlite3_stmt *insert, uint64_t *ret_co
     return got;
 }
 
-static int load_rows(struct load *load, sqlite3 *like, const char *like_table,
-                     enum ce_sql_write how, struct ce_sql_loaded *loaded, struct ce_error *err)
+static int read_header(struct load *load, struct ce_error *err)
 {
-    CE_STATEMENT *insert = NULL;
     int got = ce_sql_rows_next(&load->rows, err);
     if (got <= 0)
         return got < 0 ? got : ce_fail(err, EINVAL, "'%s' has no header", load->rows.path);
     load->columns = load->rows.count;
     load->texts = calloc(load->columns, sizeof *load->texts);
-    if (!load->texts)
-        return ce_fail_memory(err);
-    CE_TRY(ce_sqlite_run(load->db, load->table, err, "BEGIN IMMEDIATE"));
-    CE_TRY(how == CE_SQL_NEW_TABLE ? create_table(load, like, like_table, err)
-                                   : empty_table(load, err));
-    CE_TRY(prepare_insert(load, &insert, err));
-    CE_TRY(insert_rows(load, insert, &loaded->rows, err));
-    return ce_sqlite_run(load->db, load->table, err, "COMMIT");
+    return load->texts ? 0 : ce_fail_memory(err);
 }
 
-static int load(struct load *load, const struct ce_sql_address *like, enum ce_sql_write how,
-                struct ce_sql_loaded *loaded, struct ce_error *err)
+static int load_rows(struct load *load, uint64_t *ret_count, struct ce_error *err)
+{
+    CE_STATEMENT *insert = NULL;
+    CE_TRY(prepare_insert(load, &insert, err));
+    return insert_rows(load, insert, ret_count, err);
+}
+
+static int replace_rows(struct load *load, struct ce_error *err)
+{
+    uint64_t count;
+    CE_TRY(read_header(load, err));
+    CE_TRY(empty_table(load, err));
+    return load_rows(load, &count, err);
+}
+
+static void load_done(struct load *load)
+{
+    ce_sql_rows_done(&load->rows);
+    free(load->texts);
+}
+
+int ce_sqlite_replace_rows(sqlite3 *db, const struct ce_sql_address *table, FILE *csv,
+                           const char *csv_path, struct ce_error *err)
+{
+    CE_CLEANUP(load_done)
+    struct load load = {.db = db, .table = table, .rows = {.file = csv, .path = csv_path}};
+    return replace_rows(&load, err);
+}
+
+static int load_table(struct load *load, const struct ce_sql_address *like,
+                      struct ce_sql_loaded *loaded, struct ce_error *err)
 {
     CE_SQLITE *db = NULL, *like_db = NULL;
-    int flags = SQLITE_OPEN_READWRITE | (how == CE_SQL_NEW_TABLE ? SQLITE_OPEN_CREATE : 0);
-    CE_TRY(ce_sqlite_open(load->table, flags, &db, err));
+    CE_TRY(ce_sqlite_open(load->table, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &db, err));
     if (like)
         CE_TRY(ce_sqlite_open(like, SQLITE_OPEN_READONLY, &like_db, err));
-    /* What a trigger does for a row that is new was done when the row was. */
-    (void)sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
     load->db = db;
-    return load_rows(load, like_db, like ? like->table : "", how, loaded, err);
+    CE_TRY(read_header(load, err));
+    CE_TRY(ce_sqlite_run(db, load->table, err, "BEGIN IMMEDIATE"));
+    CE_TRY(create_table(load, like_db, like ? like->table : "", err));
+    CE_TRY(load_rows(load, &loaded->rows, err));
+    return ce_sqlite_run(db, load->table, err, "COMMIT");
 }
 
 int ce_sqlite_import(FILE *csv, const char *csv_path, const struct ce_sql_address *table,
-                     const struct ce_sql_address *like, enum ce_sql_write how,
-                     struct ce_sql_loaded *loaded, struct ce_error *err)
+                     const struct ce_sql_address *like, struct ce_sql_loaded *loaded,
+                     struct ce_error *err)
 {
     bool is_new = access(table->database, F_OK) < 0 && errno == ENOENT;
-    struct load job = {.table = table, .rows = {.file = csv, .path = csv_path}};
-    int r = load(&job, like, how, loaded, err);
-    ce_sql_rows_done(&job.rows);
-    free(job.texts);
+    CE_CLEANUP(load_done)
+    struct load load = {.table = table, .rows = {.file = csv, .path = csv_path}};
+    int r = load_table(&load, like, loaded, err);
     if (r < 0 && is_new)
         (void)unlink(table->database);
     return r;

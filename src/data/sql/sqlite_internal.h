@@ -38,9 +38,21 @@ int ce_sqlite_kind_of(sqlite3 *db, const struct ce_sql_address *table,
 /* -ENOENT, with the nearest name. */
 int ce_sqlite_fail_no_table(sqlite3 *db, const struct ce_sql_address *table, struct ce_error *err);
 
+/* Writes the rows as CSV, within a transaction. */
+int ce_sqlite_write_rows(sqlite3 *db, const struct ce_sql_address *table, FILE *out,
+                         struct ce_error *err);
+/* Puts the rows of a file in the place of those that there are, within a transaction. */
+int ce_sqlite_replace_rows(sqlite3 *db, const struct ce_sql_address *table, FILE *csv,
+                           const char *csv_path, struct ce_error *err);
+
 int ce_sqlite_import(FILE *csv, const char *csv_path, const struct ce_sql_address *table,
-                     const struct ce_sql_address *like, enum ce_sql_write how,
-                     struct ce_sql_loaded *loaded, struct ce_error *err);
+                     const struct ce_sql_address *like, struct ce_sql_loaded *loaded,
+                     struct ce_error *err);
+int ce_sqlite_edit(FILE *csv, const char *csv_path, const struct ce_sql_address *table,
+                   const char *sha256, struct ce_error *err);
+int ce_sqlite_edit_back(const char *csv_path, const struct ce_sql_address *table,
+                        const char *sha256, struct ce_error *err);
+int ce_sqlite_edit_forget(const struct ce_sql_address *table, struct ce_error *err);
 int ce_sqlite_put_in_place(const struct ce_sql_address *table, const char *faulted,
                            struct ce_error *err);
 int ce_sqlite_put_back(const struct ce_sql_address *table, struct ce_error *err);

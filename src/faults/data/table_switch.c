@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/seam.h"
+#include "journal/undo_files.h"
 
 static int check_password(const char *address, struct ce_error *err)
 {
@@ -17,6 +18,23 @@ static int check_password(const char *address, struct ce_error *err)
     return ce_fail(err, EINVAL,
                    "an address with a password would be written to the journal; leave it to "
                    "PGPASSFILE or PGSERVICE");
+}
+
+/* Where rows are kept that others write meanwhile. */
+static int check_kept(const char *address, struct ce_error *err)
+{
+    ce_autofree char *table = ce_sql_table(address);
+    ce_autofree char *name = table ? ce_format("%s" CE_SQL_KEPT, table) : NULL;
+    ce_autofree char *kept = name ? ce_sql_sibling(address, name) : NULL;
+    bool exists;
+    if (!kept)
+        return ce_fail_memory(err);
+    CE_TRY(ce_sql_exists(kept, &exists, err));
+    return exists ? ce_fail(err, EEXIST,
+                            "there is a table '%s' already, of an earlier run: rows that others "
+                            "had written; rename or drop it",
+                            name)
+                  : 0;
 }
 
 /* ---- switch-table ---- */
@@ -62,6 +80,7 @@ int ce_table_switch(struct ce_journal *journal, const char *address, const char 
     bool exists;
     CE_TRY(name_faulted(address, &name, &faulted, &table, err));
     CE_TRY(check_password(address, err));
+    CE_TRY(check_kept(address, err));
     CE_TRY(ce_sql_exists(faulted, &exists, err));
     if (exists)
         return ce_fail(err, EEXIST, "there is a table '%s' already, of another run", name);
@@ -71,7 +90,7 @@ int ce_table_switch(struct ce_journal *journal, const char *address, const char 
         return note;
     ce_seam_step("table: noted");
     CE_CLEANUP(ce_sql_loaded_done) struct ce_sql_loaded loaded = {0};
-    CE_TRY(ce_sql_import(csv_path, faulted, table, CE_SQL_NEW_TABLE, &loaded, err));
+    CE_TRY(ce_sql_import(csv_path, faulted, table, &loaded, err));
     ce_seam_step("table: loaded");
     CE_TRY(ce_sql_switch(table, name, err));
     ce_seam_step("table: switched");
@@ -82,23 +101,40 @@ int ce_table_switch(struct ce_journal *journal, const char *address, const char 
 
 /* ---- restore-table ---- */
 
+/* The table's name, as one of a file. */
+static char *image_name(const char *address)
+{
+    char *name = ce_sql_table(address);
+    for (char *at = name; at && *at; at++)
+        if (*at == '/')
+            *at = '_';
+    return name;
+}
+
+char *ce_table_kept_image(const char *state_dir, const char *address, const char *sha256)
+{
+    ce_autofree char *name = image_name(address);
+    return name ? ce_undo_kept_image(state_dir, name, sha256) : NULL;
+}
+
 static int restore(const json_t *args, struct ce_error *err)
 {
     const char *address = json_string_value(json_object_get(args, "address"));
     const char *image = json_string_value(json_object_get(args, "image"));
     const char *sha256 = json_string_value(json_object_get(args, "sha256"));
-    char found[CE_SHA256_HEX];
-    bool exists;
     if (!address || !image || !sha256)
         return ce_fail(err, EINVAL, "the note lacks 'address', 'image' or 'sha256'");
-    if (ce_sha256_file(image, found, NULL) < 0 || strcmp(found, sha256) != 0)
-        return ce_fail(err, EBADMSG,
-                       "cannot restore a table: its rows in '%s' are missing or changed", image);
-    CE_TRY(ce_sql_exists(address, &exists, err));
-    if (!exists)
-        return CE_UNDO_FOREIGN;
-    CE_CLEANUP(ce_sql_loaded_done) struct ce_sql_loaded loaded = {0};
-    return ce_sql_import(image, address, NULL, CE_SQL_IN_PLACE, &loaded, err);
+    int r = ce_sql_edit_back(image, address, sha256, err);
+    if (r != CE_SQL_FOREIGN)
+        return r;
+    ce_autofree char *name = image_name(address);
+    if (!name)
+        return ce_fail_memory(err);
+    r = ce_undo_keep_image(image, name, sha256, err);
+    if (r < 0)
+        return r;
+    CE_TRY(ce_sql_edit_forget(address, err)); /* last: or a second attempt would not keep them */
+    return r;
 }
 
 const struct ce_undo_op ce_undo_restore_table = {.name = "restore-table", .undo = restore};
@@ -119,16 +155,23 @@ static int keep_rows(const char *address, const char *image, char ret_sha256[CE_
 }
 
 int ce_table_edit(struct ce_journal *journal, const char *address, const char *csv_path,
-                  const char *image, struct ce_error *err)
+                  const char *sha256, const char *image, struct ce_error *err)
 {
-    char sha256[CE_SHA256_HEX];
+    char kept[CE_SHA256_HEX];
     CE_TRY(ce_sql_check(address, err));
     CE_TRY(check_password(address, err));
-    CE_TRY(keep_rows(address, image, sha256, err));
-    ce_autofree char *real = realpath(image, NULL);
     ce_autofree char *name = ce_sql_table(address);
     ce_autofree char *table = name ? ce_sql_sibling(address, name) : NULL;
-    if (!real || !table)
+    if (!table)
+        return ce_fail_memory(err);
+    CE_TRY(check_kept(address, err));
+    CE_TRY(keep_rows(address, image, kept, err));
+    if (strcmp(kept, sha256) != 0)
+        return ce_fail(err, EBUSY,
+                       "table '%s' was changed by someone else meanwhile; nothing was touched",
+                       name);
+    ce_autofree char *real = realpath(image, NULL);
+    if (!real)
         return ce_fail_memory(err);
     ce_seam_step("table: kept");
     int note = ce_undo_note(
@@ -136,8 +179,8 @@ int ce_table_edit(struct ce_journal *journal, const char *address, const char *c
         json_pack("{s:s, s:s, s:s}", "address", table, "image", real, "sha256", sha256), err);
     if (note < 0)
         return note;
-    CE_CLEANUP(ce_sql_loaded_done) struct ce_sql_loaded loaded = {0};
-    CE_TRY(ce_sql_import(csv_path, address, NULL, CE_SQL_IN_PLACE, &loaded, err));
+    ce_seam_step("table: noted");
+    CE_TRY(ce_sql_edit(csv_path, table, sha256, err));
     ce_seam_step("table: edited");
     return note;
 }
