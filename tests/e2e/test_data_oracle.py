@@ -132,3 +132,18 @@ print(json.dumps([float(numpy.mean(ours_edits)), float(numpy.mean(theirs_edits))
 """)
     assert seen[2] >= 1
     assert abs(seen[0] - seen[1]) < 0.35  # they may draw one place twice
+
+
+def test_noise_is_normal_and_rates_are_even(lab):
+    lab.ours("--fault", "data_corruption", "--param", "corruption_rate=0.3", "--columns", "income,age")
+    seen = lab.judge("""
+deltas = (ours['income'] - before['income'])[ours['income'] != before['income']] / before['income'].std()
+hits = numpy.array([(ours[c] != before[c]).to_numpy() for c in ('income', 'age')])
+expected = 0.3 * hits.shape[1]
+blocks = hits.reshape(2, 20, -1).sum(axis=2).ravel()
+print(json.dumps({'normal': stats.kstest(deltas, 'norm').pvalue, 'blocks': stats.chisquare(blocks).pvalue,
+                  'sigmas': float(abs(hits.sum(axis=1) - expected).max() / (expected * 0.7) ** 0.5),
+                  'independent': stats.chi2_contingency(pandas.crosstab(hits[0], hits[1])).pvalue}))
+""")
+    assert seen["normal"] > 1e-6 and seen["blocks"] > 1e-6 and seen["independent"] > 1e-6
+    assert seen["sigmas"] < 6

@@ -130,8 +130,10 @@ const char *ce_garble_swap(struct ce_cell *cell, size_t with)
     if (ce_cell_number(cell, &here) && ce_cell_number(&other, &there)) {
         if (here == there)
             return "no change";
-        const char *why = ce_cell_set_number(&other, here, CE_FIT_NEAREST);
-        return why ? why : ce_cell_set_number(cell, there, CE_FIT_NEAREST);
+        const char *why = ce_cell_set_number(cell, there, CE_FIT_NEAREST);
+        if (!why && (why = ce_cell_set_number(&other, here, CE_FIT_NEAREST)))
+            (void)ce_cell_set_number(cell, here, CE_FIT_NEAREST); /* half a swap is none */
+        return why;
     }
     const char *why = ce_copy_cell(cell, 0, &mine);
     if (!why)
@@ -139,8 +141,13 @@ const char *ce_garble_swap(struct ce_cell *cell, size_t with)
     if (!why && mine.size == its.size && memcmp(mine.text, its.text, its.size) == 0)
         return "no change";
     if (!why)
-        why = ce_cell_set_text(&other, mine.text, mine.size);
-    return why ? why : ce_cell_set_text(cell, its.text, its.size);
+        why = ce_cell_set_text(cell, its.text, its.size);
+    if (why)
+        return why;
+    why = ce_cell_set_text(&other, mine.text, mine.size);
+    if (why)
+        (void)ce_cell_set_text(cell, mine.text, mine.size);
+    return why;
 }
 
 int ce_category_of(struct ce_cell *cell, const char **ret_why)
