@@ -160,11 +160,18 @@ static const char *fault_name(const struct ce_key2 *key, uint64_t fault)
     return name ? name : "";
 }
 
-static const char *column_name(const struct ce_key2 *key, uint64_t what)
+/* A name that is no UTF-8 is not in the key: then it is the column's position, as --columns takes
+ * it. */
+static bool put_column(struct export *export, uint64_t what)
 {
-    const json_t *columns = json_object_get(ce_key2_header(key), "columns");
-    const char *name = json_string_value(json_array_get(columns, (size_t)(what - CE_KEY_CELL)));
-    return what >= CE_KEY_CELL && name ? name : "";
+    const json_t *columns = json_object_get(ce_key2_header(export->key), "columns");
+    size_t column = what >= CE_KEY_CELL ? (size_t)(what - CE_KEY_CELL) : json_array_size(columns);
+    const char *name = json_string_value(json_array_get(columns, column));
+    char position[24] = "";
+    if (!name && column < json_array_size(columns))
+        snprintf(position, sizeof position, "#%zu", column + 1);
+    name = name ? name : position;
+    return put_field(export, "column", name, strlen(name));
 }
 
 static int put_change(struct export *export, const struct ce_key_change *change, uint64_t row,
@@ -175,12 +182,10 @@ static int put_change(struct export *export, const struct ce_key_change *change,
     bool is_cell = change->what >= CE_KEY_CELL;
     const char *kind = kinds[is_cell ? CE_KEY_CELL : change->what];
     const char *fault = fault_name(export->key, change->fault);
-    const char *column = column_name(export->key, change->what);
     snprintf(number, sizeof number, "%" PRIu64, row);
     bool good = put_field(export, "fault", fault, strlen(fault)) &&
                 put_field(export, "row", number, strlen(number)) &&
-                put_field(export, "column", column, strlen(column)) &&
-                put_field(export, "change", kind, strlen(kind));
+                put_column(export, change->what) && put_field(export, "change", kind, strlen(kind));
     CE_TRY(export->typed ? decode_typed(export, change, err)
                          : decode(export, &export->old, is_cell, err));
     good = good && put_field(export, "old", export->value.data, export->value.size);

@@ -142,6 +142,54 @@ print(changed.equals(table(False)), back.equals(table(False), check_metadata=Tru
     assert seen == "False True\n"
 
 
+MOVES = [
+    [["duplicate_records", "place=end"]],
+    [["duplicate_records", "place=next"]],
+    [["duplicate_records", "place=shuffled"]],
+    # copies come from one half of the rows and go behind rows of both: more wait than are kept
+    [["duplicate_records", "place=shuffled", "duplication_rate=0.5", "mechanism=mar(id)"]],
+    [["stale_data", "lag=100"]],
+    [["row_drop", "where=id > 300 and word != 'w7'"]],
+    [["duplicate_records", "place=end"], ["row_drop"], ["duplicate_records", "place=shuffled"], ["stale_data", "lag=3"],
+     ["duplicate_records", "place=next"], ["duplicate_records", "duplication_rate=0.3"]],
+]
+
+
+@pytest.mark.parametrize("ending", ["arrow", "parquet"])
+@pytest.mark.parametrize("faults", MOVES, ids=lambda faults: "+".join(" ".join(fault) for fault in faults))
+def test_rows_come_as_they_do_in_csv(tmp_path, chaoseater, build, root, faults, ending):
+    if ending == "parquet":
+        peers.run(root / "tools" / "get-duckdb.sh", build)
+    peers.script(peers.python(), """
+import csv, sys
+import pyarrow as pa, pyarrow.feather as feather, pyarrow.parquet as parquet
+n = 20000
+table = pa.table({"id": range(n), "half": [i / 2 for i in range(n)], "word": [f"w{i % 11}" for i in range(n)]})
+if sys.argv[1].endswith("parquet"): parquet.write_table(table, sys.argv[1], row_group_size=7000)
+else: feather.write_feather(table, sys.argv[1], chunksize=700)
+with open(sys.argv[2], "w", newline="") as file:
+    writer = csv.writer(file)
+    writer.writerow(table.column_names)
+    writer.writerows(zip(*table.to_pydict().values()))
+""", tmp_path / f"in.{ending}", tmp_path / "in.csv")
+    words = [word for name, *parameters in faults
+             for word in ("--fault", name, *(w for p in parameters for w in ("--param", p)))]
+    for name in (ending, "csv"):
+        done = chaoseater("data", "inject", tmp_path / f"in.{name}", "-o", tmp_path / f"out.{name}", "--seed", "11", *words)
+        assert done.returncode == 0, done.stderr
+    seen = json.loads(peers.script(peers.python(), """
+import csv, json, sys
+import pyarrow.feather as feather, pyarrow.parquet as parquet
+read = parquet.read_table if sys.argv[1].endswith("parquet") else feather.read_table
+ours = list(zip(*read(sys.argv[1]).to_pydict().values()))
+with open(sys.argv[2], newline="") as file:
+    theirs = [(int(i), float(half), word) for i, half, word in list(csv.reader(file))[1:]]
+differ = next((i for i, (a, b) in enumerate(zip(ours, theirs)) if a != b), None)
+print(json.dumps([len(ours), len(theirs), differ]))
+""", tmp_path / f"out.{ending}", tmp_path / "out.csv"))
+    assert seen[0] == seen[1] != 20000 and seen[2] is None
+
+
 def test_noise_stays_within_its_column_and_diff_finds_it(tmp_path, chaoseater):
     python("write(*sys.argv[1:4])", tmp_path / "in.arrow", "stream", "zstd")
     counts = inject(chaoseater, tmp_path, ["data_corruption", "kind=noise", "columns=f64", "corruption_rate=0.2"])

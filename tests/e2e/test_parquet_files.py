@@ -289,3 +289,13 @@ def test_a_library_that_is_not_the_pinned_one_is_not_used(root, tmp_path):
     assert done.returncode == 1
     assert "not what was pinned" in done.stderr
     assert os.listdir(tmp_path / "folder") == []
+
+
+def test_input_and_output_may_not_be_one_file(chaoseater, original, tmp_path):
+    copy = tmp_path / "copy.parquet"
+    copy.write_bytes(original.read_bytes())
+    for arguments in (["-o", copy], ["-o", tmp_path / "out.parquet", "--key", copy],
+                      ["-o", tmp_path / "out.parquet", "--key", tmp_path / "key", "--shard", "1/2"]):
+        done = chaoseater("data", "inject", copy, *arguments, "--fault", "missing_data")
+        assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+        assert copy.read_bytes() == original.read_bytes()

@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Arrow IPC files and streams (.arrow, .feather, .ipc, .arrows) as a format of the data engine: the
  * typed engine between a reader and a writer. */
-#include <sys/stat.h>
-
 #include "data/arrow/ahead.h"
 #include "data/arrow/arrow.h"
 #include "data/arrow/ipc.h"
 #include "data/arrow/source.h"
-#include "data/selection.h"
-
-#define PREFIX_SIZE ((size_t)16 << 20)
+#include "data/job.h"
 
 CE_DEFINE_CLEANUP(struct ce_key2, ce_key2_close);
 CE_DEFINE_CLEANUP(struct ce_arrow_ahead, ce_arrow_ahead_free);
@@ -71,52 +67,6 @@ static int open_stream(const char *path, struct ce_ipc_style *style, bool *ret_r
     return ce_ipc_read(input, path, style, ret_stream, err);
 }
 
-static bool is_standard(const char *path)
-{
-    return strcmp(path, "-") == 0;
-}
-
-static bool same_file(const char *a, const char *b)
-{
-    struct stat of_a, of_b;
-    if (strcmp(a, b) == 0)
-        return true;
-    return stat(a, &of_a) == 0 && stat(b, &of_b) == 0 && S_ISREG(of_a.st_mode) &&
-           of_a.st_dev == of_b.st_dev && of_a.st_ino == of_b.st_ino;
-}
-
-static int check_paths(const struct job *job, struct ce_error *err)
-{
-    if (!is_standard(job->in) && same_file(job->in, job->out_path))
-        return ce_fail(err, EINVAL, "'%s' is both input and output", job->in);
-    if (!job->key_path)
-        return 0;
-    if (is_standard(job->key_path))
-        return ce_fail(err, EINVAL, "the answer key needs a file: '-' is none");
-    if (same_file(job->in, job->key_path))
-        return ce_fail(err, EINVAL, "'%s' is both input and answer key", job->in);
-    if (same_file(job->out_path, job->key_path))
-        return ce_fail(err, EINVAL, "'%s' is both output and answer key", job->out_path);
-    return 0;
-}
-
-static int check_options(const struct job *job, struct ce_error *err)
-{
-    unsigned shard = job->options->shard, shards = job->options->shard_count;
-    if (shard == 0 && shards == 0)
-        return 0;
-    if (shard == 0 || shard > shards)
-        return ce_fail(err, EINVAL, "shard %u/%u: shards count from 1/%u to %u/%u", shard, shards,
-                       shards, shards, shards);
-    if (job->key_path)
-        return ce_fail(err, EINVAL,
-                       "a shard has no answer key of its own: inject the whole for one");
-    if (!job->options->profile && !job->repeatable)
-        return ce_fail(err, EINVAL, "shards need the number of rows: '%s' must be a file",
-                       job->name);
-    return 0;
-}
-
 /* ---- statistics ---- */
 
 /* Which statistics are needed; *ret_any: whether any are. The types are in the schema. */
@@ -127,11 +77,10 @@ static int find_needs(const struct job *job, unsigned *ret_stats, bool *ret_any,
     bool any = job->options->shard_count > 0;
     for (size_t i = 0; i < job->how.count; i++) {
         const struct ce_mutation *mutation = &job->how.mutations[i];
-        unsigned of_scope = 0;
-        CE_TRY(ce_scope_needs(&mutation->scope, &of_scope, err));
-        bool idle = mutation->kind != CE_MUTATE_LAYOUT && mutation->scope.rate <= 0;
-        stats |= idle ? 0 : mutation->needs | of_scope;
-        any |= !idle && mutation->scope.exact;
+        unsigned needed = 0;
+        CE_TRY(ce_job_add_needs(mutation, &needed, err));
+        stats |= ce_job_idle(mutation) ? 0 : needed;
+        any |= !ce_job_idle(mutation) && mutation->scope.exact;
     }
     *ret_stats = stats | CE_STAT_MOMENTS;
     *ret_any = any || stats != 0;
@@ -143,7 +92,7 @@ static int profile_prefix(struct job *job, unsigned stats, struct ce_error *err)
     CE_CLEANUP(ce_arrow_ahead_free_p) struct ce_arrow_ahead *ahead = NULL;
     struct ArrowArrayStream peek;
     bool whole;
-    size_t size = job->options->prefix > 0 ? job->options->prefix : PREFIX_SIZE;
+    size_t size = job->options->prefix > 0 ? job->options->prefix : CE_JOB_PREFIX;
     CE_TRY(ce_arrow_ahead_new(&job->stream, size, &ahead, &whole, err));
     CE_TRY(ce_arrow_ahead_peek(ahead, &peek, err));
     CE_TRY(ce_arrow_profile(&peek, job->name, stats, &job->own, err));
@@ -174,20 +123,6 @@ static int find_statistics(struct job *job, struct ce_error *err)
 
 /* ---- injecting ---- */
 
-/* First everything durable, then both names: a crash leaves both files, or no output. */
-static int publish(struct job *job, struct ce_error *err)
-{
-    CE_TRY(ce_output_sync(job->out, err));
-    if (job->key) {
-        CE_TRY(ce_output_sync(job->key, err));
-        CE_TRY(ce_output_publish(job->key, err));
-    }
-    int r = ce_output_publish(job->out, err);
-    if (r < 0 && job->key)
-        (void)unlink(job->key_path);
-    return r;
-}
-
 static int write_key_end(struct job *job, struct ce_error *err)
 {
     json_t *trailer = ce_arrow_key_trailer(&job->how, &job->result);
@@ -197,9 +132,11 @@ static int write_key_end(struct job *job, struct ce_error *err)
 static int inject(struct job *job, struct ce_error *err)
 {
     struct ArrowArrayStream changed;
-    CE_TRY(check_paths(job, err));
+    CE_TRY(ce_job_check_paths(job->in, job->out_path, job->key_path, err));
     CE_TRY(open_stream(job->in, &job->style, &job->repeatable, &job->mode, &job->stream, err));
-    CE_TRY(check_options(job, err));
+    CE_TRY(ce_job_check_shard(job->options, job->key_path, err));
+    if (job->options->shard_count > 0 && !job->options->profile && !job->repeatable)
+        return ce_job_fail_shard(job->name, err);
     CE_TRY(find_statistics(job, err));
     CE_TRY(ce_output_open(job->out_path, job->mode, ce_packing_of_name(job->out_path), &job->out,
                           err));
@@ -213,10 +150,10 @@ static int inject(struct job *job, struct ce_error *err)
     CE_TRY(ce_ipc_write(&changed, &job->style, job->out, err));
     bool counted = job->how.profile == &job->own && !job->own.partial;
     if (counted && job->options->shard_count == 0 && job->own.rows != job->result.rows)
-        return ce_fail(err, EBUSY, "'%s' was changed by someone else while it was read", job->name);
+        return ce_job_fail_changed(job->name, err);
     if (job->key)
         CE_TRY(write_key_end(job, err));
-    return publish(job, err);
+    return ce_job_publish(job->out, job->key, job->key_path, err);
 }
 
 static int arrow_inject(const char *in, const char *out, const char *key,
@@ -287,7 +224,7 @@ static int arrow_revert(const char *out, const char *key_path, const char *back,
 {
     CE_CLEANUP(ce_key2_close_p) struct ce_key2 *key = NULL;
     CE_CLEANUP(job_done) struct job job = {.in = out, .out_path = back, .key_path = key_path};
-    if (!is_standard(back) && (same_file(back, out) || same_file(back, key_path)))
+    if (strcmp(back, "-") != 0 && (ce_paths_meet(back, out) || ce_paths_meet(back, key_path)))
         return ce_fail(err, EINVAL, "'%s' is both input and output", back);
     CE_TRY(ce_key2_open(key_path, &key, err));
     return revert(&job, key, err);

@@ -1,46 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "data/arrow/arrow_plan.h"
 
-#include <stdio.h>
-
-#include "base/file.h"
+#include "base/cleanup.h"
 #include "data/arrow/work.h"
-#include "data/columns.h"
-
-struct naming {
-    const char **inputs; /* what the input's columns are called now; NULL: gone */
-    struct ce_arrow_plan *plan;
-    const char *table;
-};
-
-static struct ce_stream stream_of(const struct ce_mutation *mutation, const char *use)
-{
-    char purpose[96];
-    snprintf(purpose, sizeof purpose, "%s/%s", mutation->fault, use);
-    return ce_stream_init(mutation->seed, purpose, "");
-}
 
 /* ---- layout ---- */
-
-static int find_place(const struct naming *naming, const char *name, size_t *ret_at,
-                      struct ce_error *err)
-{
-    const struct ce_arrow_plan *plan = naming->plan;
-    ce_autofree const char **names = calloc(plan->place_count + 1, sizeof *names);
-    if (!names)
-        return ce_fail_memory(err);
-    for (size_t i = 0; i < plan->place_count; i++)
-        names[i] = plan->places[i].name;
-    return ce_columns_find(names, plan->place_count, naming->table, name, ret_at, err);
-}
-
-static int refuse_twice(const struct naming *naming, const char *name, struct ce_error *err)
-{
-    for (size_t i = 0; i < naming->plan->place_count; i++)
-        if (strcmp(naming->plan->places[i].name, name) == 0)
-            return ce_fail(err, EINVAL, "'%s' has a column '%s' already", naming->table, name);
-    return 0;
-}
 
 /* Text or numbers: as the first rows' cells are. */
 static struct ce_arrow_type *added_type(const struct ce_arrow_plan *plan,
@@ -61,122 +25,44 @@ static struct ce_arrow_type *added_type(const struct ce_arrow_plan *plan,
     return any ? plan->number : plan->text;
 }
 
-static int layout_add(const struct naming *naming, const struct ce_mutation *mutation,
-                      struct ce_error *err)
-{
-    struct ce_arrow_plan *plan = naming->plan;
-    CE_TRY(refuse_twice(naming, mutation->name, err));
-    struct ce_arrow_place *place = &plan->places[plan->place_count++];
-    *place = (struct ce_arrow_place){
-        .input = -1,
-        .added = mutation,
-        .name = mutation->name,
-        .draws = stream_of(mutation, "value"),
-    };
-    place->type = added_type(plan, mutation, &place->draws);
-    return 0;
-}
-
-static int layout_remove(const struct naming *naming, size_t step, struct ce_error *err)
-{
-    struct ce_arrow_plan *plan = naming->plan;
-    const char *column = plan->steps[step].mutation->column;
-    size_t at;
-    CE_TRY(find_place(naming, column, &at, err));
-    if (plan->place_count == 1)
-        return ce_fail(err, EINVAL, "without '%s' no column of '%s' would be left", column,
-                       naming->table);
-    int input = plan->places[at].input;
-    if (input >= 0 && !ce_grow_takes(plan->source->table->children[input]))
-        return ce_fail(err, EOPNOTSUPP,
-                       "column '%s' is of type \"%s\", which could not be put back", column,
-                       plan->source->table->children[input]->format);
-    if (input >= 0) {
-        naming->inputs[input] = NULL;
-        plan->removed_by[input] = (uint8_t)(step + 1);
-    }
-    memmove(&plan->places[at], &plan->places[at + 1],
-            (--plan->place_count - at) * sizeof *plan->places);
-    return 0;
-}
-
-static int layout_rename(const struct naming *naming, const struct ce_mutation *mutation,
+static int check_removed(struct ce_arrow_plan *plan, const struct ce_step *step, size_t index,
                          struct ce_error *err)
 {
-    struct ce_arrow_plan *plan = naming->plan;
-    size_t at;
-    CE_TRY(find_place(naming, mutation->column, &at, err));
-    CE_TRY(refuse_twice(naming, mutation->name, err));
-    plan->places[at].name = mutation->name;
-    if (plan->places[at].input >= 0)
-        naming->inputs[plan->places[at].input] = mutation->name;
-    return 0;
-}
-
-static uint64_t count_moved(const size_t *order, size_t count)
-{
-    uint64_t moved = 0;
-    for (size_t i = 0; i < count; i++)
-        moved += order[i] != i;
-    return moved;
-}
-
-static int layout_reorder(const struct naming *naming, const struct ce_mutation *mutation,
-                          uint64_t *ret_moved, struct ce_error *err)
-{
-    struct ce_arrow_plan *plan = naming->plan;
-    size_t n = plan->place_count;
-    struct ce_stream stream = stream_of(mutation, "order");
-    ce_autofree size_t *order = calloc(n + 1, sizeof *order);
-    ce_autofree struct ce_arrow_place *places = calloc(n + 1, sizeof *places);
-    if (!order || !places)
-        return ce_fail_memory(err);
-    for (size_t i = 0; i < n; i++)
-        order[i] = i;
-    for (size_t i = n; i > 1; i--) {
-        size_t with = ce_stream_below(&stream, i, (uint32_t)i), kept = order[i - 1];
-        order[i - 1] = order[with];
-        order[with] = kept;
-    }
-    if (count_moved(order, n) == 0) /* then by one place each */
-        for (size_t i = 0; i < n; i++)
-            order[i] = (i + 1) % n;
-    for (size_t i = 0; i < n; i++)
-        places[i] = plan->places[order[i]];
-    memcpy(plan->places, places, n * sizeof *places);
-    *ret_moved = count_moved(order, n);
-    return 0;
-}
-
-/* Its units are columns. */
-static int plan_layout(const struct naming *naming, size_t index, struct ce_error *err)
-{
-    struct ce_arrow_plan *plan = naming->plan;
-    const struct ce_mutation *mutation = plan->steps[index].mutation;
-    struct ce_fault_counts *counts = &plan->counts[index];
-    uint64_t moved = 1;
-    *counts = (struct ce_fault_counts){.eligible = plan->place_count, .selected = 1, .changed = 1};
-    switch (mutation->change) {
-    case CE_LAYOUT_ADD:
-        counts->eligible = 1;
-        return layout_add(naming, mutation, err);
-    case CE_LAYOUT_REMOVE:
-        return layout_remove(naming, index, err);
-    case CE_LAYOUT_RENAME:
-        return layout_rename(naming, mutation, err);
-    case CE_LAYOUT_REORDER:
-        CE_TRY(layout_reorder(naming, mutation, &moved, err));
-        counts->selected = counts->changed = moved;
+    if (step->removed < 0)
         return 0;
+    const struct ce_arrow_type *type = plan->source->table->children[step->removed];
+    if (!ce_grow_takes(type))
+        return ce_fail(err, EOPNOTSUPP,
+                       "column '%s' is of type \"%s\", which could not be put back",
+                       step->mutation->column, type->format);
+    plan->removed_by[step->removed] = (uint8_t)(index + 1);
+    return 0;
+}
+
+static int list_places(struct ce_arrow_plan *plan, const struct ce_stepping *stepping,
+                       struct ce_error *err)
+{
+    plan->places = calloc(stepping->column_count + 1, sizeof *plan->places);
+    if (!plan->places)
+        return ce_fail_memory(err);
+    plan->place_count = stepping->column_count;
+    for (size_t i = 0; i < plan->place_count; i++) {
+        const struct ce_new_column *column = &stepping->columns[i];
+        plan->places[i] = (struct ce_arrow_place){
+            .input = column->input,
+            .added = column->mutation,
+            .name = column->name,
+            .type = column->mutation ? added_type(plan, column->mutation, &column->draws) : NULL,
+            .draws = column->draws,
+        };
     }
     return 0;
 }
 
 /* ---- cells and rows ---- */
 
-static void note_hit_columns(struct ce_arrow_plan *plan, size_t index)
+static void note_hit_columns(struct ce_arrow_plan *plan, const struct ce_step *step, size_t index)
 {
-    const struct ce_arrow_step *step = &plan->steps[index];
     for (size_t i = 0; i < step->count; i++) {
         size_t column = ce_selection_column(step->selection, i);
         const struct ce_arrow_type *type = plan->source->table->children[column];
@@ -190,55 +76,24 @@ static void note_hit_columns(struct ce_arrow_plan *plan, size_t index)
     }
 }
 
-static int offer_columns(const struct ce_arrow_plan *plan, struct ce_arrow_step *step,
-                         struct ce_error *err)
+static int check_movable(const struct ce_arrow_plan *plan, const char *table, struct ce_error *err)
 {
-    const struct ce_mutation *mutation = step->mutation;
-    const struct ce_profile *profile = plan->how->profile;
-    step->choice = stream_of(mutation, "cell");
-    step->offered = calloc(profile->column_count + 1, sizeof *step->offered);
-    if (!step->offered)
-        return ce_fail_memory(err);
-    for (size_t i = 0; i < profile->column_count; i++)
-        if (!mutation->takes || mutation->takes(mutation->ctx, &profile->columns[i]))
-            step->offered[step->offered_count++] = i;
-    return 0;
-}
-
-/* Where shuffled rows come to lie: after as many rows as are copied, drawn apart from these. */
-static int select_places(const struct naming *naming, struct ce_arrow_step *step,
-                         struct ce_error *err)
-{
-    struct ce_mutation places = *step->mutation;
-    ce_autofree char *fault = ce_format("%s/place", places.fault);
-    if (!fault)
-        return ce_fail_memory(err);
-    places.fault = fault;
-    places.scope = (struct ce_scope){.rate = places.scope.rate};
-    return ce_selection_new(&places, naming->plan->how->profile, naming->inputs, naming->table,
-                            &step->places, err);
-}
-
-static int plan_rows(const struct naming *naming, struct ce_arrow_step *step, struct ce_error *err)
-{
-    struct ce_arrow_plan *plan = naming->plan;
-    const struct ce_mutation *mutation = step->mutation;
-    plan->moves_rows = true;
     for (size_t i = 0; i < plan->source->column_count; i++)
         if (!ce_grow_takes(plan->source->table->children[i]))
             return ce_fail(err, EOPNOTSUPP,
                            "column '%s' of '%s' is of type \"%s\": rows that have it cannot be "
                            "dropped or copied",
-                           ce_arrow_source_name(plan->source, i), naming->table,
+                           ce_arrow_source_name(plan->source, i), table,
                            plan->source->table->children[i]->format);
-    if (mutation->fate != CE_ROW_COPY)
-        return 0;
-    if (mutation->rewrite)
-        CE_TRY(offer_columns(plan, step, err));
-    if (mutation->place == CE_PLACE_SHUFFLED)
-        CE_TRY(select_places(naming, step, err));
+    return 0;
+}
+
+static int find_placer(const struct ce_arrow_plan *plan, struct ce_arrow_step *step,
+                       struct ce_error *err)
+{
+    const struct ce_mutation *mutation = step->made->mutation;
     for (size_t i = 0; mutation->place == CE_PLACE_END && &plan->steps[i] < step; i++)
-        if (plan->steps[i].placer && plan->steps[i].mutation->place == CE_PLACE_END) {
+        if (plan->steps[i].placer && plan->steps[i].made->mutation->place == CE_PLACE_END) {
             step->placer = plan->steps[i].placer;
             step->borrows_placer = true;
             return 0;
@@ -246,33 +101,33 @@ static int plan_rows(const struct naming *naming, struct ce_arrow_step *step, st
     return ce_placer_new(mutation, &step->placer, err);
 }
 
-static int plan_selection(const struct naming *naming, size_t index, struct ce_error *err)
+static int plan_selection(struct ce_arrow_plan *plan, const char *table, size_t index,
+                          struct ce_error *err)
 {
-    struct ce_arrow_plan *plan = naming->plan;
     struct ce_arrow_step *step = &plan->steps[index];
-    CE_TRY(ce_selection_new(step->mutation, plan->how->profile, naming->inputs, naming->table,
-                            &step->selection, err));
-    step->count = ce_selection_count(step->selection);
-    step->by_value = ce_selection_by_value(step->selection);
+    size_t count = step->made->count;
     step->block = UINT64_MAX;
-    step->masks = calloc((step->count + 1) * CE_ARROW_MASK_WORDS, sizeof *step->masks);
-    step->hits = calloc(step->count + 1, sizeof *step->hits);
+    step->masks = calloc((count + 1) * CE_ARROW_MASK_WORDS, sizeof *step->masks);
+    step->hits = calloc(count + 1, sizeof *step->hits);
     if (!step->masks || !step->hits)
         return ce_fail_memory(err);
-    if (step->mutation->kind == CE_MUTATE_ROWS)
-        return plan_rows(naming, step, err);
-    note_hit_columns(plan, index);
-    return 0;
+    if (step->made->mutation->kind != CE_MUTATE_ROWS) {
+        note_hit_columns(plan, step->made, index);
+        return 0;
+    }
+    plan->moves_rows = true;
+    CE_TRY(check_movable(plan, table, err));
+    return step->made->mutation->fate == CE_ROW_COPY ? find_placer(plan, step, err) : 0;
 }
 
 const uint64_t *ce_arrow_step_masks(struct ce_arrow_step *step, uint64_t row)
 {
     uint64_t block = row / CE_SELECT_BLOCK;
     if (step->block != block) {
-        ce_selection_block(step->selection, block, step->masks);
-        if (step->places)
-            ce_selection_block(step->places, block,
-                               step->masks + step->count * CE_ARROW_MASK_WORDS);
+        ce_selection_block(step->made->selection, block, step->masks);
+        if (step->made->places)
+            ce_selection_block(step->made->places, block,
+                               step->masks + step->made->count * CE_ARROW_MASK_WORDS);
         step->block = block;
     }
     return step->masks;
@@ -328,43 +183,40 @@ static int check_profile(const struct ce_arrow_plan *plan, const char *table, st
 
 static int start(struct ce_arrow_plan *plan, struct ce_error *err)
 {
-    size_t columns = plan->source->column_count, most = columns + plan->step_count + 1;
+    size_t columns = plan->source->column_count;
     struct ArrowSchema text = {.format = "u"}, number = {.format = "g"};
     CE_TRY(ce_arrow_type_new(&text, &plan->text, err));
     CE_TRY(ce_arrow_type_new(&number, &plan->number, err));
     plan->steps = calloc(plan->step_count + 1, sizeof *plan->steps);
-    plan->places = calloc(most, sizeof *plan->places);
     plan->texts = calloc(columns + 1, sizeof *plan->texts);
     plan->retyped_by = calloc(columns + 1, sizeof *plan->retyped_by);
     plan->removed_by = calloc(columns + 1, sizeof *plan->removed_by);
     plan->hit = calloc(columns + 1, sizeof *plan->hit);
-    if (!plan->steps || !plan->places || !plan->texts || !plan->retyped_by || !plan->removed_by ||
-        !plan->hit)
-        return ce_fail_memory(err);
-    for (size_t i = 0; i < columns; i++)
-        plan->places[plan->place_count++] = (struct ce_arrow_place){
-            .input = (int)i,
-            .name = ce_arrow_source_name(plan->source, i),
-        };
-    return 0;
+    return plan->steps && plan->texts && plan->retyped_by && plan->removed_by && plan->hit
+               ? 0
+               : ce_fail_memory(err);
+}
+
+static int plan_step(struct ce_arrow_plan *plan, struct ce_stepping *stepping, size_t index,
+                     struct ce_error *err)
+{
+    struct ce_step *made;
+    CE_TRY(ce_stepping_next(stepping, &plan->how->mutations[index], &made, err));
+    plan->steps[index].made = made;
+    if (made->mutation->kind != CE_MUTATE_LAYOUT)
+        return plan_selection(plan, stepping->table, index, err);
+    plan->counts[index] = made->layout;
+    return check_removed(plan, made, index, err);
 }
 
 static int plan_steps(struct ce_arrow_plan *plan, const char *table, struct ce_error *err)
 {
-    size_t columns = plan->source->column_count;
-    ce_autofree const char **inputs = calloc(columns + 1, sizeof *inputs);
-    if (!inputs)
-        return ce_fail_memory(err);
-    for (size_t i = 0; i < columns; i++)
-        inputs[i] = ce_arrow_source_name(plan->source, i);
-    struct naming naming = {.inputs = inputs, .plan = plan, .table = table};
-    for (size_t i = 0; i < plan->step_count; i++) {
-        const struct ce_mutation *mutation = plan->steps[i].mutation = &plan->how->mutations[i];
-        if (mutation->prepare)
-            CE_TRY(mutation->prepare(mutation->ctx, plan->how->profile, err));
-        CE_TRY(mutation->kind == CE_MUTATE_LAYOUT ? plan_layout(&naming, i, err)
-                                                  : plan_selection(&naming, i, err));
-    }
+    CE_CLEANUP(ce_stepping_done) struct ce_stepping stepping = {0};
+    CE_TRY(ce_stepping_begin(plan->how->profile, table, plan->step_count, &stepping, err));
+    for (size_t i = 0; i < plan->step_count; i++)
+        CE_TRY(plan_step(plan, &stepping, i, err));
+    CE_TRY(list_places(plan, &stepping, err));
+    plan->made = ce_take(stepping.steps);
     return make_schema(plan, err);
 }
 
@@ -408,16 +260,14 @@ int ce_arrow_plan_make(const struct ce_arrow_mutate *how, const struct ce_arrow_
 void ce_arrow_plan_done(struct ce_arrow_plan *plan)
 {
     for (size_t i = 0; plan->steps && i < plan->step_count; i++) {
-        ce_selection_free(plan->steps[i].selection);
-        ce_selection_free(plan->steps[i].places);
         if (!plan->steps[i].borrows_placer)
             ce_placer_free(plan->steps[i].placer);
         ce_buffer_done(&plan->steps[i].copied);
-        free(plan->steps[i].offered);
         free(plan->steps[i].masks);
         free(plan->steps[i].hits);
     }
     free(plan->steps);
+    ce_steps_free(plan->made, plan->step_count);
     free(plan->places);
     free(plan->texts);
     free(plan->retyped_by);

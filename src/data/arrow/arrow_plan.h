@@ -7,24 +7,18 @@
 #include "data/arrow/arrow.h"
 #include "data/arrow/placer.h"
 #include "data/arrow/source.h"
-#include "data/selection.h"
+#include "data/steps.h"
 
 #define CE_ARROW_MASK_WORDS (CE_SELECT_BLOCK / 64)
 
+/* What a pass keeps of a step. */
 struct ce_arrow_step {
-    const struct ce_mutation *mutation;
-    struct ce_selection *selection; /* NULL: of the layout */
-    struct ce_selection *places;    /* of shuffled rows */
-    size_t count;                   /* columns; 1 for rows */
-    bool by_value;
+    const struct ce_step *made;
     struct ce_placer
         *placer; /* of copied rows; those that come at the end share that of the first */
     bool borrows_placer;
     struct ce_buffer copied; /* struct ce_arrow_copy, of the batch at hand */
     size_t copied_next;
-    /* Copies that have one cell rewritten: the columns it is chosen among, and by what. */
-    size_t *offered, offered_count;
-    struct ce_stream choice;
     /* The masks of block `block`; those of places follow. UINT64_MAX: none yet. */
     uint64_t block, *masks;
     bool *hits; /* by_value: of the row at hand */
@@ -34,15 +28,16 @@ struct ce_arrow_step {
 struct ce_arrow_place {
     int input;                       /* -1: an added one */
     const struct ce_mutation *added; /* that adds it */
-    const char *name;                /* NULL: as in the input */
-    struct ce_arrow_type *type;      /* borrowed; of added ones from the plan */
+    const char *name;
+    struct ce_arrow_type *type; /* borrowed; of added ones from the plan */
     struct ce_stream draws;
 };
 
 struct ce_arrow_plan {
     const struct ce_arrow_mutate *how;
     const struct ce_arrow_source *source;
-    struct ce_arrow_step *steps;
+    struct ce_step *made;
+    struct ce_arrow_step *steps; /* one for each */
     size_t step_count;
     struct ce_arrow_place *places;
     size_t place_count;

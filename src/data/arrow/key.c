@@ -5,7 +5,7 @@
  * nested fields, and a byte that says whether the dictionary's follows. All little endian. */
 #include "data/arrow/key.h"
 
-#include <inttypes.h>
+#include "data/key_json.h"
 
 /* ---- writing ---- */
 
@@ -257,58 +257,17 @@ int ce_arrow_key_old(struct ce_key2 *key, const struct ce_key_change *change, st
 
 /* ---- header and trailer ---- */
 
-/* null for a name that is no UTF-8. */
-static json_t *text_or_null(const char *text)
-{
-    json_t *json = json_string(text);
-    return json ? json : json_null();
-}
-
-static json_t *describe_mutation(const struct ce_mutation *mutation)
-{
-    static const char *const kinds[] = {"cells", "rows", "layout"};
-    static const char *const mechanisms[] = {"mcar", "mar", "mnar"};
-    char seed[24];
-    snprintf(seed, sizeof seed, "%" PRIu64, mutation->seed);
-    json_t *json = json_pack("{s:s, s:s, s:s, s:f, s:s}", "fault", mutation->fault, "kind",
-                             kinds[mutation->kind], "seed", seed, "rate", mutation->scope.rate,
-                             "mechanism", mechanisms[mutation->scope.mechanism]);
-    if (json && mutation->scope.where)
-        (void)json_object_set_new(json, "where", text_or_null(mutation->scope.where));
-    return json;
-}
-
 json_t *ce_arrow_key_header(const struct ce_arrow_mutate *how)
 {
-    ce_autojson json_t *columns = json_array(), *faults = json_array();
-    for (size_t i = 0; i < how->profile->column_count; i++)
-        if (json_array_append_new(columns, text_or_null(how->profile->columns[i].name)) < 0)
-            return NULL;
+    ce_autojson json_t *faults = json_array();
     for (size_t i = 0; i < how->count; i++)
-        if (json_array_append_new(faults, describe_mutation(&how->mutations[i])) < 0)
+        if (json_array_append_new(faults, ce_key_json_fault(&how->mutations[i], NULL)) < 0)
             return NULL;
-    return json_pack("{s:s, s:O, s:O}", "kind", "table", "columns", columns, "faults", faults);
-}
-
-static json_t *describe_counts(const struct ce_fault_counts *counts)
-{
-    ce_autojson json_t *skipped = json_object();
-    for (size_t i = 0; i < CE_SKIP_REASONS_MAX && counts->skipped[i].reason; i++)
-        if (json_object_set_new(skipped, counts->skipped[i].reason,
-                                json_integer((json_int_t)counts->skipped[i].count)) < 0)
-            return NULL;
-    return json_pack("{s:I, s:I, s:I, s:O}", "eligible", (json_int_t)counts->eligible, "selected",
-                     (json_int_t)counts->selected, "changed", (json_int_t)counts->changed,
-                     "skipped", skipped);
+    return json_pack("{s:s, s:o, s:O}", "kind", "table", "columns",
+                     ce_key_json_columns(how->profile), "faults", faults);
 }
 
 json_t *ce_arrow_key_trailer(const struct ce_arrow_mutate *how, const struct ce_data_result *result)
 {
-    ce_autojson json_t *faults = json_array();
-    for (size_t i = 0; i < how->count; i++)
-        if (json_array_append_new(faults, describe_counts(&result->counts[i])) < 0)
-            return NULL;
-    return json_pack("{s:I, s:I, s:O, s:s, s:s}", "rows", (json_int_t)result->rows, "rows_out",
-                     (json_int_t)result->rows_out, "faults", faults, "sha256_in", result->sha256_in,
-                     "sha256_out", result->sha256_out);
+    return ce_key_json_trailer(result, how->count);
 }

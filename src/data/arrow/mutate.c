@@ -30,7 +30,7 @@ static struct ce_fault_counts *counts_of(struct ce_arrow_pass *pass, size_t step
 static int hit_cell(struct ce_arrow_pass *pass, size_t index, size_t unit, int64_t at,
                     struct ce_error *err)
 {
-    const struct ce_arrow_step *step = &pass->plan.steps[index];
+    const struct ce_step *step = pass->plan.steps[index].made;
     struct ce_work_row *row = &pass->row;
     struct ce_cell cell = {.draws = ce_selection_draws(step->selection, unit)};
     row->at = at;
@@ -57,7 +57,7 @@ static int hit_cell(struct ce_arrow_pass *pass, size_t index, size_t unit, int64
 
 /* ---- rows ---- */
 
-static void copied_cell(struct ce_arrow_pass *pass, struct ce_arrow_step *step, size_t i,
+static void copied_cell(struct ce_arrow_pass *pass, const struct ce_step *step, size_t i,
                         struct ce_cell *ret_cell)
 {
     size_t first =
@@ -68,7 +68,7 @@ static void copied_cell(struct ce_arrow_pass *pass, struct ce_arrow_step *step, 
 
 /* The row with one cell rewritten, of those that are offered the first that can be, from a drawn
  * one on; the row itself stays as it is. */
-static int encode_rewritten(struct ce_arrow_pass *pass, struct ce_arrow_step *step, int64_t at,
+static int encode_rewritten(struct ce_arrow_pass *pass, const struct ce_step *step, int64_t at,
                             struct ce_error *err)
 {
     const struct ce_mutation *mutation = step->mutation;
@@ -95,11 +95,12 @@ static int encode_rewritten(struct ce_arrow_pass *pass, struct ce_arrow_step *st
 static int copy_row(struct ce_arrow_pass *pass, size_t index, int64_t at, struct ce_error *err)
 {
     struct ce_arrow_step *step = &pass->plan.steps[index];
-    if (step->mutation->place == CE_PLACE_END && !pass->plan.tail_own)
+    const struct ce_mutation *mutation = step->made->mutation;
+    if (mutation->place == CE_PLACE_END && !pass->plan.tail_own)
         return 0;
     struct ce_arrow_copy copy = {.row = at, .at = pass->copies.size};
-    CE_TRY(step->mutation->rewrite ? encode_rewritten(pass, step, at, err)
-                                   : ce_work_encode_row(&pass->work, at, &pass->copies, err));
+    CE_TRY(mutation->rewrite ? encode_rewritten(pass, step->made, at, err)
+                             : ce_work_encode_row(&pass->work, at, &pass->copies, err));
     copy.size = pass->copies.size - copy.at;
     return ce_buffer_put(&step->copied, &copy, sizeof copy) ? 0 : ce_fail_memory(err);
 }
@@ -117,7 +118,7 @@ static int hit_row(struct ce_arrow_pass *pass, size_t index, int64_t at, struct 
         return 0;
     }
     counts->changed++;
-    if (pass->plan.steps[index].mutation->fate == CE_ROW_COPY)
+    if (pass->how.mutations[index].fate == CE_ROW_COPY)
         return copy_row(pass, index, at, err);
     pass->gone.data[at] = (char)(index + 1);
     return 0;
@@ -126,9 +127,8 @@ static int hit_row(struct ce_arrow_pass *pass, size_t index, int64_t at, struct 
 static int hit(struct ce_arrow_pass *pass, size_t index, size_t unit, int64_t at,
                struct ce_error *err)
 {
-    return pass->plan.steps[index].mutation->kind == CE_MUTATE_ROWS
-               ? hit_row(pass, index, at, err)
-               : hit_cell(pass, index, unit, at, err);
+    return pass->how.mutations[index].kind == CE_MUTATE_ROWS ? hit_row(pass, index, at, err)
+                                                             : hit_cell(pass, index, unit, at, err);
 }
 
 /* ---- steps ---- */
@@ -158,8 +158,8 @@ static int step_by_value(struct ce_arrow_pass *pass, size_t index, struct ce_err
         pass->row.at = at;
         pass->row.row.ordinal = pass->rows_in + (uint64_t)at;
         counts_of(pass, index, pass->row.row.ordinal)->eligible +=
-            ce_selection_row(step->selection, &pass->row.row, step->hits);
-        for (size_t unit = 0; unit < step->count; unit++)
+            ce_selection_row(step->made->selection, &pass->row.row, step->hits);
+        for (size_t unit = 0; unit < step->made->count; unit++)
             if (step->hits[unit])
                 CE_TRY(hit(pass, index, unit, at, err));
     }
@@ -177,7 +177,7 @@ static uint64_t own_rows(const struct ce_arrow_pass *pass)
 static int run_steps(struct ce_arrow_pass *pass, struct ce_error *err)
 {
     for (size_t i = 0; i < pass->plan.step_count; i++) {
-        const struct ce_arrow_step *step = &pass->plan.steps[i];
+        const struct ce_step *step = pass->plan.steps[i].made;
         if (!step->selection)
             continue;
         if (step->by_value) {

@@ -111,11 +111,11 @@ static int emit_after(struct ce_arrow_pass *pass, int64_t at, struct ce_error *e
         for (size_t i = 0; i < pass->plan.step_count; i++) {
             struct ce_arrow_step *step = &pass->plan.steps[i];
             bool place = false;
-            if (!step->placer || step->mutation->place != order[k])
+            if (!step->placer || step->made->mutation->place != order[k])
                 continue;
-            if (step->places) {
+            if (step->made->places) {
                 const uint64_t *masks =
-                    ce_arrow_step_masks(step, ordinal) + step->count * CE_ARROW_MASK_WORDS;
+                    ce_arrow_step_masks(step, ordinal) + step->made->count * CE_ARROW_MASK_WORDS;
                 place = masks[ordinal % CE_SELECT_BLOCK / 64] >> ordinal % 64 & 1;
             }
             CE_TRY(ce_placer_after(step->placer, ordinal, place, emit_copy, &emission, err));
@@ -383,7 +383,7 @@ static int rest_of(struct ce_arrow_pass *pass, size_t index, bool end, struct ce
     struct ce_arrow_step *step = &pass->plan.steps[index];
     struct emission emission = {.pass = pass, .own = true, .row = pass->own_in};
     struct ce_placed row;
-    if (!step->placer || (step->mutation->place == CE_PLACE_END) != end)
+    if (!step->placer || (step->made->mutation->place == CE_PLACE_END) != end)
         return 0;
     while (pass->pieces.size < REST_ROWS * sizeof(struct ce_arrow_piece)) {
         int r = ce_placer_rest(step->placer, &row, err);

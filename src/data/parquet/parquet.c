@@ -14,8 +14,8 @@
 
 #include "base/log.h"
 #include "data/arrow/arrow.h"
+#include "data/job.h"
 #include "data/parquet/parquet_internal.h"
-#include "data/selection.h"
 
 CE_DEFINE_CLEANUP(struct ce_key2, ce_key2_close);
 
@@ -49,13 +49,13 @@ static bool output_is_file(const struct ce_output *out)
     return fstat(ce_output_fd(out), &st) == 0 && S_ISREG(st.st_mode);
 }
 
-static int output_seal(struct ce_output *out, const struct ce_parquet_file *like,
-                       struct ce_error *err)
+static int output_set_mode(struct ce_output *out, const struct ce_parquet_file *like,
+                           struct ce_error *err)
 {
     if (output_is_file(out) && fchmod(ce_output_fd(out), like->mode & 0777) < 0)
         return ce_fail(err, errno, "cannot set the mode of '%s': %s", ce_output_path(out),
                        strerror(errno));
-    return ce_output_sync(out, err);
+    return 0;
 }
 
 /* Makes the output the file itself, in place of what was written. */
@@ -75,20 +75,6 @@ static int output_copy(struct ce_output *out, const struct ce_parquet_file *file
 }
 
 /* ---- injecting ---- */
-
-/* Statistics that the mutations need: enum ce_stat bits. */
-static int stats_needed(const struct ce_mutation *mutations, size_t count, unsigned *ret_stats,
-                        struct ce_error *err)
-{
-    unsigned stats = 0;
-    for (size_t i = 0; i < count; i++) {
-        unsigned of_scope = 0;
-        CE_TRY(ce_scope_needs(&mutations[i].scope, &of_scope, err));
-        stats |= mutations[i].needs | of_scope;
-    }
-    *ret_stats = stats;
-    return 0;
-}
 
 static int no_rows(struct ArrowArrayStream *stream, struct ArrowArray *out)
 {
@@ -150,7 +136,6 @@ static int inject_rows(struct injection *job, struct ce_error *err)
     return unchanged ? output_copy(job->out, job->file, err) : 0;
 }
 
-/* The key appears first: at no time is there a changed file that nobody can change back. */
 static int inject_publish(struct injection *job, struct ce_error *err)
 {
     if (job->key) {
@@ -158,23 +143,18 @@ static int inject_publish(struct injection *job, struct ce_error *err)
         if (!trailer)
             return ce_fail_memory(err);
         CE_TRY(ce_key2_end(job->key, trailer, err));
-        CE_TRY(ce_output_sync(job->key, err));
     }
-    CE_TRY(output_seal(job->out, job->file, err));
-    if (job->key)
-        CE_TRY(ce_output_publish(job->key, err));
-    int r = ce_output_publish(job->out, err);
-    if (r < 0 && job->key)
-        (void)unlink(job->key_path);
-    return r;
+    CE_TRY(output_set_mode(job->out, job->file, err));
+    return ce_job_publish(job->out, job->key, job->key_path, err);
 }
 
 static int inject_with(struct injection *job, struct ce_error *err)
 {
     const struct ce_data_options *options = job->how.options;
-    unsigned stats;
+    unsigned stats = 0;
     struct ce_profile profile = {0};
-    CE_TRY(stats_needed(job->how.mutations, job->how.count, &stats, err));
+    for (size_t i = 0; i < job->how.count; i++)
+        CE_TRY(ce_job_add_needs(&job->how.mutations[i], &stats, err));
     if (!options->profile)
         CE_TRY(profile_make(job->file, stats, &profile, err));
     job->how.profile = options->profile ? options->profile : &profile;
@@ -192,6 +172,8 @@ static int parquet_inject(const char *in, const char *out, const char *key,
                           struct ce_error *err)
 {
     CE_CLEANUP(ce_parquet_close_p) struct ce_parquet_file *file = NULL;
+    CE_TRY(ce_job_check_paths(in, out, key, err));
+    CE_TRY(ce_job_check_shard(options, key, err));
     CE_TRY(ce_parquet_open(in, options->threads, &file, err));
     file->stop = options->stop;
     struct ce_data_result result = {.lost = file->form.lost ? strdup(file->form.lost) : NULL};
@@ -268,9 +250,9 @@ static int parquet_revert(const char *out, const char *key, const char *back, st
     if (r == 0)
         r = revert_rows(file, opened, &form, to, err);
     if (r == 0)
-        r = output_seal(to, file, err);
+        r = output_set_mode(to, file, err);
     if (r == 0)
-        r = ce_output_publish(to, err);
+        r = ce_job_publish(to, NULL, NULL, err);
     ce_parquet_form_done(&form);
     return r;
 }

@@ -2,16 +2,14 @@
 /* Injection into text: one pass for the statistics that mutations need, one that writes the changed
  * file and its answer key. What cannot be read twice is read ahead for a bounded part, which gives
  * the statistics. */
-#include <inttypes.h>
-#include <sys/stat.h>
-
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "data/job.h"
+#include "data/key_json.h"
 #include "data/text/engine.h"
 #include "data/text/pass.h"
 #include "data/text/text_internal.h"
 
-#define PREFIX_SIZE ((size_t)16 << 20)
 #define GLANCE_SIZE ((size_t)1 << 20) /* where nothing is hit anyway */
 
 struct job {
@@ -44,55 +42,19 @@ static void job_done(struct job *job)
 
 /* ---- what is refused from the start ---- */
 
-static bool same_file(const char *a, const char *b)
+/* Formats are not converted: a name that promises another one is a mistake. */
+static int check_name(const struct job *job, struct ce_error *err)
 {
-    struct stat of_a, of_b;
-    if (strcmp(a, b) == 0)
-        return true;
-    return stat(a, &of_a) == 0 && stat(b, &of_b) == 0 && S_ISREG(of_a.st_mode) &&
-           of_a.st_dev == of_b.st_dev && of_a.st_ino == of_b.st_ino;
-}
-
-static bool is_stream(const char *path)
-{
-    return strcmp(path, "-") == 0;
-}
-
-static int check_paths(const struct job *job, struct ce_error *err)
-{
-    if (!is_stream(job->in) && same_file(job->in, job->out_path))
-        return ce_fail(err, EINVAL, "'%s' is both input and output", job->in);
-    if (!job->key_path)
-        return 0;
-    if (is_stream(job->key_path))
-        return ce_fail(err, EINVAL, "the answer key needs a file: '-' is none");
-    if (same_file(job->in, job->key_path))
-        return ce_fail(err, EINVAL, "'%s' is both input and answer key", job->in);
-    if (same_file(job->out_path, job->key_path))
-        return ce_fail(err, EINVAL, "'%s' is both output and answer key", job->out_path);
-    return 0;
-}
-
-static int check_options(const struct job *job, struct ce_error *err)
-{
-    unsigned shard = job->options->shard, shards = job->options->shard_count;
-    if (shard == 0 && shards == 0)
-        return 0;
-    if (shard == 0 || shard > shards)
-        return ce_fail(err, EINVAL, "shard %u/%u: shards count from 1/%u to %u/%u", shard, shards,
-                       shards, shards, shards);
-    if (job->key_path)
-        return ce_fail(err, EINVAL,
-                       "a shard has no answer key of its own: inject the whole for one");
-    return 0;
+    const struct ce_text_format *named = ce_text_format_of_name(job->out_path);
+    const struct ce_text_format *format = ce_chunk_reader_table(job->reader)->format;
+    return !named || named == format
+               ? 0
+               : ce_fail(err, EINVAL,
+                         "'%s' is a name for %s, but '%s' is %s: formats are not converted",
+                         job->out_path, named->name, job->in, format->name);
 }
 
 /* ---- statistics ---- */
-
-static bool is_idle(const struct ce_mutation *mutation)
-{
-    return mutation->kind != CE_MUTATE_LAYOUT && mutation->scope.rate <= 0;
-}
 
 /* Which statistics are needed. *ret_any: whether any are, if only the types of the columns;
  * *ret_all: whether those of a part of the rows would not do. */
@@ -104,16 +66,15 @@ static int find_needs(const struct job *job, unsigned *ret_stats, bool *ret_any,
     for (size_t i = 0; i < job->count; i++) {
         const struct ce_mutation *mutation = &job->mutations[i];
         const struct ce_scope *scope = &mutation->scope;
-        unsigned of_scope = 0;
-        CE_TRY(ce_scope_needs(scope, &of_scope, err));
-        unsigned needed = mutation->needs | of_scope;
+        unsigned needed = 0;
+        CE_TRY(ce_job_add_needs(mutation, &needed, err));
         bool choosing = mutation->kind == CE_MUTATE_CELLS && scope->columns.count == 0;
         bool offering = mutation->kind == CE_MUTATE_ROWS && mutation->rewrite;
         bool wanted = needed != 0 || scope->exact || choosing || offering ||
                       job->table->format->learn != NULL;
         stats |= needed;
         any |= wanted;
-        all |= wanted && !is_idle(mutation);
+        all |= wanted && !ce_job_idle(mutation);
     }
     *ret_stats = stats | CE_STAT_MOMENTS;
     *ret_any = any;
@@ -180,18 +141,13 @@ static int use_given(struct job *job, struct ce_error *err)
     return 0;
 }
 
-static int fail_changed(const struct job *job, struct ce_error *err)
-{
-    return ce_fail(err, EBUSY, "'%s' was changed by someone else while it was read", job->name);
-}
-
 /* The statistics belong to the columns by position: both passes must have seen the same ones. */
 static int check_same_columns(const struct job *job, struct ce_error *err)
 {
     bool same = job->table->column_count == job->own.column_count;
     for (size_t i = 0; same && i < job->own.column_count; i++)
         same = strcmp(job->table->names[i], job->own.columns[i].name) == 0;
-    return same ? 0 : fail_changed(job, err);
+    return same ? 0 : ce_job_fail_changed(job->name, err);
 }
 
 static int find_statistics(struct job *job, struct ce_error *err)
@@ -204,11 +160,10 @@ static int find_statistics(struct job *job, struct ce_error *err)
     job->used = &job->own;
     if (!any)
         return profile_names(job, err);
-    size_t prefix = job->options->prefix > 0 ? job->options->prefix : PREFIX_SIZE;
+    size_t prefix = job->options->prefix > 0 ? job->options->prefix : CE_JOB_PREFIX;
     bool twice = ce_input_repeatable(ce_chunk_reader_input(job->reader));
     if (job->options->shard_count > 0 && !twice)
-        return ce_fail(err, EINVAL, "shards need the number of rows: '%s' must be a file",
-                       job->name);
+        return ce_job_fail_shard(job->name, err);
     if (all && twice)
         CE_TRY(ce_text_profile(job->in, stats, job->options, &job->own, err));
     else
@@ -221,70 +176,25 @@ static int find_statistics(struct job *job, struct ce_error *err)
 
 /* ---- the key ---- */
 
-/* A text as JSON; null when it is no UTF-8, or none. */
-static json_t *text_or_null(const char *text)
-{
-    json_t *json = text ? json_string(text) : NULL;
-    return json ? json : json_null();
-}
-
 static json_t *describe_step(const struct ce_step *step)
 {
-    static const char *const kinds[] = {"cells", "rows", "layout"};
-    static const char *const mechanisms[] = {"mcar", "mar", "mnar"};
-    const struct ce_mutation *mutation = step->mutation;
-    char seed[24];
-    snprintf(seed, sizeof seed, "%" PRIu64, mutation->seed);
     ce_autojson json_t *columns = json_array();
-    for (size_t i = 0; mutation->kind == CE_MUTATE_CELLS && i < step->count; i++) {
+    for (size_t i = 0; step->mutation->kind == CE_MUTATE_CELLS && i < step->count; i++) {
         size_t column = ce_selection_column(step->selection, i);
         if (json_array_append_new(columns, json_integer((json_int_t)column)) < 0)
             return NULL;
     }
-    json_t *json =
-        json_pack("{s:s, s:s, s:s, s:f, s:s, s:O}", "fault", mutation->fault, "kind",
-                  kinds[mutation->kind], "seed", seed, "rate", mutation->scope.rate, "mechanism",
-                  mechanisms[mutation->scope.mechanism], "columns", columns);
-    if (json && mutation->scope.where)
-        (void)json_object_set_new(json, "where", text_or_null(mutation->scope.where));
-    return json;
+    return columns ? ce_key_json_fault(step->mutation, ce_take(columns)) : NULL;
 }
 
 static json_t *describe_recipe(const struct job *job)
 {
-    ce_autojson json_t *columns = json_array(), *faults = json_array();
-    for (size_t i = 0; i < job->table->column_count; i++)
-        if (json_array_append_new(columns, text_or_null(job->table->names[i])) < 0)
-            return NULL;
+    ce_autojson json_t *faults = json_array();
     for (size_t i = 0; i < job->plan.step_count; i++)
         if (json_array_append_new(faults, describe_step(&job->plan.steps[i])) < 0)
             return NULL;
-    return json_pack("{s:s, s:s, s:O, s:O}", "kind", "bytes", "format", job->table->format->name,
-                     "columns", columns, "faults", faults);
-}
-
-static json_t *describe_counts(const struct ce_fault_counts *counts)
-{
-    ce_autojson json_t *skipped = json_object();
-    for (size_t i = 0; i < CE_SKIP_REASONS_MAX && counts->skipped[i].reason; i++)
-        if (json_object_set_new(skipped, counts->skipped[i].reason,
-                                json_integer((json_int_t)counts->skipped[i].count)) < 0)
-            return NULL;
-    return json_pack("{s:I, s:I, s:I, s:O}", "eligible", (json_int_t)counts->eligible, "selected",
-                     (json_int_t)counts->selected, "changed", (json_int_t)counts->changed,
-                     "skipped", skipped);
-}
-
-static json_t *describe_result(const struct job *job)
-{
-    const struct ce_data_result *result = &job->result;
-    ce_autojson json_t *faults = json_array();
-    for (size_t i = 0; i < job->count; i++)
-        if (json_array_append_new(faults, describe_counts(&result->counts[i])) < 0)
-            return NULL;
-    return json_pack("{s:I, s:I, s:O, s:s, s:s}", "rows", (json_int_t)result->rows, "rows_out",
-                     (json_int_t)result->rows_out, "faults", faults, "sha256_in", result->sha256_in,
-                     "sha256_out", result->sha256_out);
+    return json_pack("{s:s, s:s, s:o, s:O}", "kind", "bytes", "format", job->table->format->name,
+                     "columns", ce_key_json_columns(job->used), "faults", faults);
 }
 
 /* ---- the pass ---- */
@@ -326,20 +236,6 @@ static int run_pass(struct job *job, struct ce_error *err)
     return ce_merger_end(merger, &job->result.rows_out, &job->result.counts, err);
 }
 
-/* First everything durable, then both names: a crash leaves both files, or no output. */
-static int publish(struct job *job, struct ce_error *err)
-{
-    CE_TRY(ce_output_sync(job->out, err));
-    if (job->key) {
-        CE_TRY(ce_output_sync(job->key, err));
-        CE_TRY(ce_output_publish(job->key, err));
-    }
-    int r = ce_output_publish(job->out, err);
-    if (r < 0 && job->key)
-        (void)unlink(job->key_path);
-    return r;
-}
-
 static int open_outputs(struct job *job, struct ce_error *err)
 {
     mode_t mode = ce_input_mode(ce_chunk_reader_input(job->reader));
@@ -355,20 +251,21 @@ static int open_outputs(struct job *job, struct ce_error *err)
 static bool changes_nothing(const struct job *job)
 {
     for (size_t i = 0; i < job->count; i++)
-        if (!is_idle(&job->mutations[i]))
+        if (!ce_job_idle(&job->mutations[i]))
             return false;
     return job->options->shard_count == 0;
 }
 
 static int inject(struct job *job, size_t chunk_size, struct ce_error *err)
 {
-    CE_TRY(check_paths(job, err));
-    CE_TRY(check_options(job, err));
+    CE_TRY(ce_job_check_paths(job->in, job->out_path, job->key_path, err));
+    CE_TRY(ce_job_check_shard(job->options, job->key_path, err));
     struct ce_chunk_options how = ce_text_chunk_options(job->options);
     how.chunk_size = chunk_size;
     how.hash = true;
     CE_TRY(ce_chunk_reader_open(job->in, &how, &job->reader, err));
     job->table = ce_chunk_reader_table(job->reader);
+    CE_TRY(check_name(job, err));
     CE_TRY(find_statistics(job, err));
     CE_TRY(ce_plan_make(job->table, job->used, job->name, job->mutations, job->count, &job->plan,
                         err));
@@ -384,17 +281,17 @@ static int inject(struct job *job, size_t chunk_size, struct ce_error *err)
     result->columns = job->table->column_count;
     result->hit_columns = job->plan.hit_columns;
     if (job->used == &job->own && !job->own.partial && job->own.rows != result->rows)
-        return fail_changed(job, err);
+        return ce_job_fail_changed(job->name, err);
     ce_chunk_reader_digest(job->reader, result->sha256_in);
     if (changes_nothing(job))
         memcpy(result->sha256_out, result->sha256_in, CE_SHA256_HEX);
     else
         CE_TRY(ce_output_digest(job->out, result->sha256_out, err));
     if (job->key) {
-        json_t *trailer = describe_result(job);
+        json_t *trailer = ce_key_json_trailer(result, job->count);
         CE_TRY(trailer ? ce_key2_end(job->key, trailer, err) : ce_fail_memory(err));
     }
-    return publish(job, err);
+    return ce_job_publish(job->out, job->key, job->key_path, err);
 }
 
 int ce_text_inject_chunks(const char *in, const char *out, const char *key,

@@ -4,7 +4,7 @@
 #ifndef CE_DATA_TEXT_PLAN_H
 #define CE_DATA_TEXT_PLAN_H
 
-#include "data/selection.h"
+#include "data/steps.h"
 #include "data/text/format.h"
 
 #define CE_MASK_WORDS (CE_SELECT_BLOCK / 64)
@@ -13,26 +13,10 @@
  * places where rows of a shuffled one come to lie. */
 struct ce_unit {
     size_t step;
-    size_t column;                 /* of cells */
-    const struct ce_stream *draws; /* of cells and rows */
+    const struct ce_mutation *mutation; /* the step's */
+    size_t column;                      /* of cells */
+    const struct ce_stream *draws;      /* of cells and rows */
     bool place;
-};
-
-struct ce_step {
-    const struct ce_mutation *mutation;
-    struct ce_selection *selection; /* NULL: of the layout */
-    struct ce_selection *places;    /* of shuffled rows */
-    size_t first_unit, count;       /* its units; those of `places` follow */
-    bool by_value;
-    /* Rows that are copied with one cell rewritten: the columns it is chosen among, and by what. */
-    size_t *offered, offered_count;
-    struct ce_stream choice;
-    struct ce_fault_counts layout; /* what a layout mutation comes to */
-};
-
-struct ce_added {
-    const struct ce_mutation *mutation;
-    struct ce_stream draws;
 };
 
 struct ce_plan {
@@ -45,7 +29,7 @@ struct ce_plan {
     size_t hit_columns; /* that some cell mutation may hit */
 
     struct ce_layout_cell *layout; /* the new columns; of added ones, text is filled in by row */
-    struct ce_added *added;        /* for each of them; of others, zeros */
+    struct ce_new_column *added;   /* the same ones: where the added ones come from */
     size_t layout_count;
     size_t layout_step;      /* the last layout mutation: whose changes these are */
     bool new_head;           /* the header changes */
