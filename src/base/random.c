@@ -67,18 +67,22 @@ static double polynomial(const double coefficients[12], double x)
     return sum;
 }
 
-/* ln x for 0 < x <= 1, by the series of artanh after reduction to [sqrt(1/2), sqrt(2)). */
+/* ln x for 2^-1022 <= x <= 1, by the series of artanh after reduction to [sqrt(1/2), sqrt(2)). */
 static double logarithm(double x)
 {
     static const double ln2 = 0x1.62e42fefa39efp-1;
     static const double odd[12] = {1,        1.0 / 3,  1.0 / 5,  1.0 / 7,  1.0 / 9,  1.0 / 11,
                                    1.0 / 13, 1.0 / 15, 1.0 / 17, 1.0 / 19, 1.0 / 21, 1.0 / 23};
-    int exponent;
-    double m = frexp(x, &exponent);
-    if (m < 0x1.6a09e667f3bcdp-1) {
-        m *= 2;
-        exponent--;
-    }
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    int exponent = (int)(bits >> 52) - 1022;
+    bits = (bits & UINT64_C(0x000fffffffffffff)) | UINT64_C(0x3fe0000000000000);
+    double m; /* x = m * 2^exponent, 1/2 <= m < 1 */
+    memcpy(&m, &bits, sizeof m);
+    /* Random input: a branch here would be mispredicted every other time. */
+    int small = m < 0x1.6a09e667f3bcdp-1;
+    m *= 1 + small;
+    exponent -= small;
     double s = (m - 1) / (m + 1);
     return 2 * s * polynomial(odd, s * s) + exponent * ln2;
 }
@@ -103,11 +107,11 @@ static double cosine_of_turn(double u)
     double quarters = 4 * u;
     int quarter = (int)quarters;
     double x = (quarters - quarter) * half_pi;
-    /* cos(x + pi/2) = -sin(x) = -cos(pi/2 - x): odd quarters run backwards. */
-    if (quarter & 1)
-        x = half_pi - x;
-    double cosine = polynomial(taylor, x * x);
-    return quarter == 1 || quarter == 2 ? -cosine : cosine;
+    /* cos(x + pi/2) = -sin(x) = -cos(pi/2 - x): odd quarters run backwards, and the two in the
+     * middle are negative. Factors of one, because nothing could predict the branches. */
+    int odd = quarter & 1, middle = (quarter + 1) >> 1 & 1;
+    x = odd * half_pi + (1 - 2 * odd) * x;
+    return (1 - 2 * middle) * polynomial(taylor, x * x);
 }
 
 /* Box and Muller's transform of the word's two halves. The first half bounds the deviate to 6.7. */

@@ -58,74 +58,7 @@ static bool read_exponent(const char **p, const char *end, struct ce_decimal *d)
     return true;
 }
 
-bool ce_decimal_parse(const char *text, size_t size, struct ce_decimal *ret)
-{
-    return ce_decimal_parse_mark(text, size, '.', ret);
-}
-
-bool ce_decimal_parse_mark(const char *text, size_t size, char mark, struct ce_decimal *ret)
-{
-    const char *p = text, *end = text + size;
-    while (p < end && is_blank(*p))
-        p++;
-    while (end > p && is_blank(end[-1]))
-        end--;
-    struct ce_decimal d = {.text = p, .size = (size_t)(end - p)};
-    if (p == end)
-        return false;
-    d.negative = *p == '-';
-    d.plus = *p == '+';
-    p += d.negative || d.plus;
-    uint64_t low = 0;
-    d.integer_digits = read_digits(&p, end, &low, &d.mantissa, 0);
-    if (p < end && *p == mark) {
-        d.mark = mark;
-        p++;
-        d.decimals = read_digits(&p, end, &low, &d.mantissa, d.integer_digits);
-    }
-    int digits = d.integer_digits + d.decimals;
-    if (digits == 0)
-        return false;
-    if (digits <= 19)
-        d.mantissa = low;
-    if (p < end && (*p == 'e' || *p == 'E') && !read_exponent(&p, end, &d))
-        return false;
-    if (p != end)
-        return false;
-    *ret = d;
-    return true;
-}
-
-bool ce_decimal_value(const struct ce_decimal *d, double *ret_value)
-{
-    int scale = d->exponent - d->decimals;
-    double value;
-    if (d->integer_digits + d->decimals <= 19 && d->mantissa <= UINT64_C(1) << 53 &&
-        abs(scale) <= EXACT_POWER_MAX) {
-        /* Both operands are exact, so the one rounding gives the nearest double. */
-        value = (double)(uint64_t)d->mantissa;
-        value = scale < 0 ? value / exact_powers[-scale] : value * exact_powers[scale];
-        value = d->negative ? -value : value;
-    } else {
-        /* Digits and an exponent alone read the same in every locale. */
-        char copy[512 + 16];
-        size_t size = 0;
-        if (d->size >= sizeof copy - 16)
-            return false;
-        for (size_t i = 0; size < (size_t)(d->integer_digits + d->decimals); i++)
-            if (is_digit(d->text[i]))
-                copy[size++] = d->text[i];
-        snprintf(copy + size, sizeof copy - size, "e%d", scale);
-        value = strtod(copy, NULL);
-        value = d->negative ? -value : value;
-    }
-    if (!isfinite(value))
-        return false;
-    *ret_value = value;
-    return true;
-}
-
-/* ---- short numbers ---- */
+/* ---- digits, eight at a time ---- */
 
 /* Eight characters in a register, the first one lowest. */
 static uint64_t load8(const char *p)
@@ -195,17 +128,14 @@ static inline int take_out(uint64_t *word, uint64_t found, uint64_t first)
     return 7 - at / 8;
 }
 
-/* [-]digits[.digits] of 1 to 16 characters behind the sign, eight at a time. False: it is something
- * else, or too long to be exact. */
-static inline __attribute__((always_inline)) bool short_number(const char *text, size_t size,
-                                                               char mark, double *ret_value)
+/* digits[.digits] of 1 to 16 characters, eight at a time. False: it is something else, or too long
+ * to be exact. */
+static inline __attribute__((always_inline)) bool short_mantissa(const char *text, size_t size,
+                                                                 char mark, uint64_t *ret_mantissa,
+                                                                 int *ret_decimals,
+                                                                 bool *ret_marked)
 {
-    if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__ || size == 0)
-        return false;
-    bool negative = *text == '-';
-    text += negative;
-    size -= negative;
-    if (size - 1 > 15 || (size == 1 && *text == mark))
+    if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__ || size - 1 > 15 || (size == 1 && *text == mark))
         return false;
     const uint64_t zeros = UINT64_C(0x3030303030303030);
     uint64_t low = zeros, high, mantissa, found;
@@ -234,7 +164,111 @@ static inline __attribute__((always_inline)) bool short_number(const char *text,
             return false;
         mantissa = digits_value(low) * 100000000 + digits_value(high);
     }
-    if (mantissa > UINT64_C(1) << 53)
+    *ret_mantissa = mantissa;
+    *ret_decimals = decimals;
+    *ret_marked = found != 0;
+    return mantissa <= UINT64_C(1) << 53;
+}
+
+/* ---- reading ---- */
+
+bool ce_decimal_parse(const char *text, size_t size, struct ce_decimal *ret)
+{
+    return ce_decimal_parse_mark(text, size, '.', ret);
+}
+
+/* Digit by digit, whatever the form. */
+static bool parse_any(const char *text, size_t size, char mark, struct ce_decimal *ret)
+{
+    const char *p = text, *end = text + size;
+    while (p < end && is_blank(*p))
+        p++;
+    while (end > p && is_blank(end[-1]))
+        end--;
+    struct ce_decimal d = {.text = p, .size = (size_t)(end - p)};
+    if (p == end)
+        return false;
+    d.negative = *p == '-';
+    d.plus = *p == '+';
+    p += d.negative || d.plus;
+    uint64_t low = 0;
+    d.integer_digits = read_digits(&p, end, &low, &d.mantissa, 0);
+    if (p < end && *p == mark) {
+        d.mark = mark;
+        p++;
+        d.decimals = read_digits(&p, end, &low, &d.mantissa, d.integer_digits);
+    }
+    int digits = d.integer_digits + d.decimals;
+    if (digits == 0)
+        return false;
+    if (digits <= 19)
+        d.mantissa = low;
+    if (p < end && (*p == 'e' || *p == 'E') && !read_exponent(&p, end, &d))
+        return false;
+    if (p != end)
+        return false;
+    *ret = d;
+    return true;
+}
+
+bool ce_decimal_parse_mark(const char *text, size_t size, char mark, struct ce_decimal *ret)
+{
+    uint64_t mantissa;
+    int decimals;
+    bool marked, negative = size > 0 && *text == '-';
+    if (!short_mantissa(text + negative, size - negative, mark, &mantissa, &decimals, &marked))
+        return parse_any(text, size, mark, ret);
+    *ret = (struct ce_decimal){
+        .text = text,
+        .size = size,
+        .negative = negative,
+        .mark = marked ? mark : '\0',
+        .integer_digits = (int)size - negative - marked - decimals,
+        .decimals = decimals,
+        .mantissa = mantissa,
+    };
+    return true;
+}
+
+bool ce_decimal_value(const struct ce_decimal *d, double *ret_value)
+{
+    int scale = d->exponent - d->decimals;
+    double value;
+    if (d->integer_digits + d->decimals <= 19 && d->mantissa <= UINT64_C(1) << 53 &&
+        abs(scale) <= EXACT_POWER_MAX) {
+        /* Both operands are exact, so the one rounding gives the nearest double. */
+        value = (double)(uint64_t)d->mantissa;
+        value = scale < 0 ? value / exact_powers[-scale] : value * exact_powers[scale];
+        value = d->negative ? -value : value;
+    } else {
+        /* Digits and an exponent alone read the same in every locale. */
+        char copy[512 + 16];
+        size_t size = 0;
+        if (d->size >= sizeof copy - 16)
+            return false;
+        for (size_t i = 0; size < (size_t)(d->integer_digits + d->decimals); i++)
+            if (is_digit(d->text[i]))
+                copy[size++] = d->text[i];
+        snprintf(copy + size, sizeof copy - size, "e%d", scale);
+        value = strtod(copy, NULL);
+        value = d->negative ? -value : value;
+    }
+    if (!isfinite(value))
+        return false;
+    *ret_value = value;
+    return true;
+}
+
+/* ---- short ones ---- */
+
+/* [-]digits[.digits] of up to 16 characters behind the sign. */
+static inline __attribute__((always_inline)) bool short_number(const char *text, size_t size,
+                                                               char mark, double *ret_value)
+{
+    uint64_t mantissa;
+    int decimals;
+    bool marked, negative = size > 0 && *text == '-';
+    if (!short_mantissa(text + negative, size - negative, mark, &mantissa, &decimals, &marked))
         return false;
     double value = (double)(int64_t)mantissa / exact_powers[decimals];
     /* No branch: the sign is what nobody can predict. */
@@ -266,45 +300,85 @@ static double power_of_ten(int n)
 {
     double power = 1;
     int left = abs(n);
+    if (n >= 0 && n <= EXACT_POWER_MAX)
+        return exact_powers[n];
     for (; left > EXACT_POWER_MAX; left -= EXACT_POWER_MAX)
         power *= exact_powers[EXACT_POWER_MAX];
     power *= exact_powers[left];
     return n < 0 ? 1 / power : power;
 }
 
+/* The eight digits of a number below 10^8, the first one lowest: digits_value() backwards. */
+static inline uint64_t value_digits(uint64_t value)
+{
+    /* Both halves, then pairs of digits, then digits. Multiplying and shifting divides exactly. */
+    uint64_t halves = value / 10000 | value % 10000 << 32;
+    uint64_t hundreds = (halves * 10486 >> 20) & UINT64_C(0x0000007f0000007f);
+    uint64_t pairs = hundreds | (halves - 100 * hundreds) << 16;
+    uint64_t tens = (pairs * 103 >> 10) & UINT64_C(0x000f000f000f000f);
+    return tens | (pairs - 10 * tens) << 8;
+}
+
+/* Writes sixteen digits of a number below 10^16 before `end`; returns how many of them are leading
+ * zeros. */
+static inline int put_sixteen(char *end, uint64_t value)
+{
+    uint64_t high = value_digits(value / 100000000), low = value_digits(value % 100000000);
+    int zeros = high != 0  ? __builtin_ctzll(high) / 8
+                : low != 0 ? 8 + __builtin_ctzll(low) / 8
+                           : 16;
+    high |= UINT64_C(0x3030303030303030);
+    low |= UINT64_C(0x3030303030303030);
+    memcpy(end - 16, &high, sizeof high);
+    memcpy(end - 8, &low, sizeof low);
+    return zeros;
+}
+
 /* Writes the digits of `value` before `end`, at least `least` of them. */
-static char *put_digits(char *end, unsigned __int128 value, int least)
+static inline char *put_digits(char *end, unsigned __int128 value, int least)
 {
     char *p = end;
-    for (; value > UINT64_MAX; value /= 10)
-        *--p = (char)('0' + (int)(value % 10));
-    for (uint64_t low = (uint64_t)value; low > 0; low /= 10)
-        *--p = (char)('0' + (int)(low % 10));
+    if (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && value < UINT64_C(10000000000000000)) {
+        p = end - 16 + put_sixteen(end, (uint64_t)value);
+    } else {
+        for (; value > UINT64_MAX; value /= 10)
+            *--p = (char)('0' + (int)(value % 10));
+        for (uint64_t low = (uint64_t)value; low > 0; low /= 10)
+            *--p = (char)('0' + (int)(low % 10));
+    }
     while (end - p < least)
         *--p = '0';
     return p;
+}
+
+/* Copies a few bytes, most of the time at most sixteen, which both sides have room for. */
+static inline char *copy_few(char *to, const char *from, size_t size)
+{
+    memcpy(to, from, 16);
+    if (size > 16)
+        memcpy(to, from, size);
+    return to + size;
 }
 
 /* Writes the digits of `mantissa` with `decimals` of them after the point, in the form of `d`. */
 static int print_scaled(const struct ce_decimal *d, bool negative, unsigned __int128 mantissa,
                         char *text, size_t size)
 {
-    char digits[2 * CE_DECIMAL_DIGITS_MAX + 8], *end = digits + sizeof digits;
+    char digits[2 * CE_DECIMAL_DIGITS_MAX + 24], *end = digits + sizeof digits - 16;
     /* Only leading zeros keep the width: 9 + 1 is 10, 009 + 1 is 010, 100 - 1 is 99. */
     bool padded = d->integer_digits > 1 && d->text[d->negative || d->plus] == '0';
     int least = d->decimals + (padded ? d->integer_digits : d->integer_digits > 0);
+    memset(end, 0, 16);
     const char *first = put_digits(end, mantissa, least), *point = end - d->decimals;
-    if ((size_t)(end - first) + 3 > size)
+    if ((size_t)(end - first) + 2 + 16 > size)
         return -1;
     char *p = text;
     if (negative || d->plus)
         *p++ = negative ? '-' : '+';
-    memcpy(p, first, (size_t)(point - first));
-    p += point - first;
+    p = copy_few(p, first, (size_t)(point - first));
     if (d->mark != '\0')
         *p++ = d->mark;
-    memcpy(p, point, (size_t)d->decimals);
-    p += d->decimals;
+    p = copy_few(p, point, (size_t)d->decimals);
     *p = '\0';
     return (int)(p - text);
 }
@@ -328,10 +402,16 @@ static int print_moved(const struct ce_decimal *d, __int128 steps, char *text, s
     return print_scaled(d, negative, (unsigned __int128)(negative ? -value : value), text, size);
 }
 
+/* rint() as long as there are bits for a fraction, without the call. */
+static inline double rounded_to_even(double x)
+{
+    return fabs(x) < 0x1p51 ? x + 0x1.8p52 - 0x1.8p52 : rint(x);
+}
+
 static int set_plain(const struct ce_decimal *d, double delta, double value, enum ce_fit fit,
                      char *text, size_t size)
 {
-    double rounded = rint(delta * power_of_ten(d->decimals));
+    double rounded = rounded_to_even(delta * power_of_ten(d->decimals));
     if (d->integer_digits + d->decimals > CE_DECIMAL_DIGITS_MAX || !(fabs(rounded) < 1e36))
         return -1;
     __int128 steps = fabs(rounded) < 0x1p62 ? (int64_t)rounded : (__int128)rounded;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "data/csv.h"
 
+#include <inttypes.h>
+
 #include "base/cleanup.h"
 #include "data/csv_internal.h"
 #include "data/decimal.h"
@@ -489,6 +491,27 @@ static void numbers_that_are_set_hold_what_was_asked(void)
     }
 }
 
+static void numbers_of_any_length_are_written_to_the_last_digit(void)
+{
+    uint64_t state = 3, limit = 1;
+    for (int digits = 1; digits <= 15; digits++, limit *= 10)
+        for (int i = 0; i < 1000; i++) {
+            uint64_t number = limit == 1 ? (uint64_t)i % 10 : limit + state % (9 * limit);
+            (void)next_random(&state, 2);
+            char old[40], text[CE_DECIMAL_TEXT], want[40];
+            int padding = i % 20;
+            snprintf(old, sizeof old, "-%.*d", padding, 5);
+            snprintf(want, sizeof want, "%0*" PRIu64, padding, number);
+            struct ce_decimal decimal;
+            REQUIRE(ce_decimal_parse(old, strlen(old), &decimal));
+            if (number == 5 || number == 0)
+                continue;
+            REQUIRE(ce_decimal_set(&decimal, (double)number, CE_FIT_NEAREST, text, sizeof text) >
+                    0);
+            CHECK_TEXT(text, want);
+        }
+}
+
 static void numbers_without_a_form_are_printed_to_the_last_bit(void)
 {
     static const struct {
@@ -522,6 +545,7 @@ int main(void)
     TEST(shifted_numbers_keep_their_form);
     TEST(numbers_are_read_alike_eight_digits_at_a_time);
     TEST(numbers_that_are_set_hold_what_was_asked);
+    TEST(numbers_of_any_length_are_written_to_the_last_digit);
     TEST(numbers_without_a_form_are_printed_to_the_last_bit);
     return test_done();
 }

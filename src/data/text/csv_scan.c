@@ -4,16 +4,21 @@
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
 
-enum { BLOCK = 64 };
+enum { BLOCK = 64, WINDOW = 32 * BLOCK };
 
 /* ---- special bytes ---- */
 
+/* *ret_count: how many bits are set. */
 #ifdef __SSE2__
-static inline uint64_t special_bytes(const char *p, char delimiter)
+static inline uint64_t special_bytes(const char *p, char delimiter, unsigned *ret_count)
 {
     const __m128i quote = _mm_set1_epi8('"'), cr = _mm_set1_epi8('\r'), lf = _mm_set1_epi8('\n');
     const __m128i separator = _mm_set1_epi8(delimiter);
+    __m128i counters = _mm_setzero_si128();
     uint64_t bits = 0;
     for (int i = 0; i < BLOCK / 16; i++) {
         __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(p + 16 * i));
@@ -21,15 +26,20 @@ static inline uint64_t special_bytes(const char *p, char delimiter)
             _mm_or_si128(_mm_cmpeq_epi8(bytes, separator), _mm_cmpeq_epi8(bytes, quote)),
             _mm_or_si128(_mm_cmpeq_epi8(bytes, cr), _mm_cmpeq_epi8(bytes, lf)));
         bits |= (uint64_t)(unsigned)_mm_movemask_epi8(found) << 16 * i;
+        counters = _mm_sub_epi8(counters, found); /* what is found is -1 in its byte */
     }
+    __m128i sums = _mm_sad_epu8(counters, _mm_setzero_si128());
+    *ret_count =
+        (unsigned)_mm_cvtsi128_si32(sums) + (unsigned)_mm_cvtsi128_si32(_mm_srli_si128(sums, 8));
     return bits;
 }
 #else
-static inline uint64_t special_bytes(const char *p, char delimiter)
+static inline uint64_t special_bytes(const char *p, char delimiter, unsigned *ret_count)
 {
     uint64_t bits = 0;
     for (int i = 0; i < BLOCK; i++)
         bits |= (uint64_t)(p[i] == delimiter || p[i] == '"' || p[i] == '\r' || p[i] == '\n') << i;
+    *ret_count = (unsigned)__builtin_popcountll(bits);
     return bits;
 }
 #endif
@@ -42,55 +52,111 @@ static uint64_t backslashes(const char *p)
     return bits;
 }
 
-/* Where a scan stands: a copy of the fields of struct ce_text_scan that the compiler may keep in
- * registers. */
-struct place {
-    const char *block, *end;
-    uint64_t bits; /* the block's special bytes that were not handed out */
-    char delimiter;
-    bool backslash;
-};
-
-static uint64_t last_block_bits(const char *p, size_t left, char delimiter, bool backslash)
+/* Appends where the bits lie: eight at a time, because nothing can predict how many there are. What
+ * is too much is overwritten. */
+static inline uint16_t *list_bits(uint16_t *to, uint64_t bits, unsigned count, size_t at)
 {
-    char block[BLOCK] = {0};
-    memcpy(block, p, left);
-    uint64_t bits = special_bytes(block, delimiter) | (backslash ? backslashes(block) : 0);
-    return bits & ((UINT64_C(1) << left) - 1);
+    for (unsigned listed = 0; listed < count; listed += 8)
+        for (unsigned i = 0; i < 8; i++, bits &= bits - 1)
+            to[listed + i] = (uint16_t)(at + (unsigned)__builtin_ctzll(bits | UINT64_C(1) << 63));
+    return to + count;
 }
 
-static inline void load_block(struct place *s, const char *block)
+static uint16_t *list_last_block(const struct ce_text_scan *s, uint16_t *to, const char *p)
 {
-    s->block = block;
-    if (s->end - block < BLOCK) {
-        s->bits = last_block_bits(block, (size_t)(s->end - block), s->delimiter, s->backslash);
+    char block[BLOCK] = {0};
+    unsigned count;
+    size_t left = (size_t)(s->end - p);
+    memcpy(block, p, left);
+    uint64_t bits = special_bytes(block, s->table->delimiter, &count);
+    bits = (bits | (s->table->backslash ? backslashes(block) : 0)) & ((UINT64_C(1) << left) - 1);
+    return list_bits(to, bits, (unsigned)__builtin_popcountll(bits), (size_t)(p - s->window));
+}
+
+/* Finds the special bytes from `window` on, with one of the functions that find those of a block.
+ */
+static inline __attribute__((always_inline)) void
+list_window(struct ce_text_scan *s, const char *window,
+            uint64_t (*find)(const char *p, char delimiter, unsigned *ret_count))
+{
+    char delimiter = s->table->delimiter;
+    bool backslash = s->table->backslash;
+    uint16_t *to = s->special;
+    const char *p = window, *end = s->end - window < WINDOW ? s->end : window + WINDOW;
+    s->window = window;
+    s->window_end = end;
+    for (; end - p >= BLOCK; p += BLOCK) {
+        unsigned count;
+        uint64_t bits = find(p, delimiter, &count);
+        if (backslash) {
+            bits |= backslashes(p);
+            count = (unsigned)__builtin_popcountll(bits);
+        }
+        to = list_bits(to, bits, count, (size_t)(p - window));
+    }
+    if (p < end)
+        to = list_last_block(s, to, p);
+    s->special_next = s->special;
+    s->special_end = to;
+}
+
+#ifdef __x86_64__
+#define AVX2 __attribute__((target("avx2,bmi,popcnt")))
+
+AVX2 static inline uint64_t special_half(const char *p, char delimiter)
+{
+    __m256i bytes = _mm256_loadu_si256((const __m256i *)(const void *)p);
+    __m256i found =
+        _mm256_or_si256(_mm256_or_si256(_mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(delimiter)),
+                                        _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8('"'))),
+                        _mm256_or_si256(_mm256_cmpeq_epi8(bytes, _mm256_set1_epi8('\r')),
+                                        _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8('\n'))));
+    return (uint32_t)_mm256_movemask_epi8(found);
+}
+
+AVX2 static inline uint64_t special_bytes_avx2(const char *p, char delimiter, unsigned *ret_count)
+{
+    uint64_t bits = special_half(p, delimiter) | special_half(p + 32, delimiter) << 32;
+    *ret_count = (unsigned)__builtin_popcountll(bits);
+    return bits;
+}
+
+AVX2 static void list_window_avx2(struct ce_text_scan *s, const char *window)
+{
+    list_window(s, window, special_bytes_avx2);
+}
+#endif
+
+static void load_window(struct ce_text_scan *s, const char *window)
+{
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+        __builtin_cpu_supports("popcnt")) {
+        list_window_avx2(s, window);
         return;
     }
-    s->bits = special_bytes(block, s->delimiter);
-    if (s->backslash)
-        s->bits |= backslashes(block);
+#endif
+    list_window(s, window, special_bytes);
 }
 
 /* Makes `p` the next byte to be looked at; it is not before the ones that were. */
-static inline void seek(struct place *s, const char *p)
+static inline void seek(struct ce_text_scan *s, const char *p)
 {
-    if (p - s->block < BLOCK)
-        s->bits &= ~UINT64_C(0) << (p - s->block);
-    else
-        load_block(s, p);
+    if (p >= s->window_end)
+        load_window(s, p);
+    while (s->special_next < s->special_end && s->window + *s->special_next < p)
+        s->special_next++;
 }
 
 /* The next special byte, or the end. */
-static inline const char *next_special(struct place *s)
+static inline const char *next_special(struct ce_text_scan *s)
 {
-    while (s->bits == 0) {
-        if (s->end - s->block <= BLOCK)
+    while (s->special_next == s->special_end) {
+        if (s->window_end == s->end)
             return s->end;
-        load_block(s, s->block + BLOCK);
+        load_window(s, s->window_end);
     }
-    const char *p = s->block + __builtin_ctzll(s->bits);
-    s->bits &= s->bits - 1;
-    return p;
+    return s->window + *s->special_next++;
 }
 
 /* ---- records ---- */
@@ -101,7 +167,7 @@ static inline bool is_line_end(char c)
 }
 
 /* The byte after the line end at `p`; NULL when it is not known yet whether a CR is all of it. */
-static inline const char *after_line_end(const struct place *s, const char *p, bool closed)
+static inline const char *after_line_end(const struct ce_text_scan *s, const char *p, bool closed)
 {
     if (*p == '\n')
         return p + 1;
@@ -111,7 +177,7 @@ static inline const char *after_line_end(const struct place *s, const char *p, b
 }
 
 /* Passes the byte that the backslash at `p` escapes. */
-static void skip_escaped(struct place *s, const char *p, uint64_t *lines)
+static void skip_escaped(struct ce_text_scan *s, const char *p, uint64_t *lines)
 {
     if (s->end - p < 2)
         return;
@@ -120,7 +186,7 @@ static void skip_escaped(struct place *s, const char *p, uint64_t *lines)
 }
 
 /* Goes behind the quote that closes the cell that opens at `p`, and counts the line ends within. */
-static enum ce_csv_found skip_quoted(struct place *s, bool closed, uint64_t *lines)
+static enum ce_csv_found skip_quoted(struct ce_text_scan *s, bool closed, uint64_t *lines)
 {
     const char *end = s->end;
     for (;;) {
@@ -133,7 +199,7 @@ static enum ce_csv_found skip_quoted(struct place *s, bool closed, uint64_t *lin
             if (p[1] != '"')
                 return CE_CSV_RECORD;
             (void)next_special(s);
-        } else if (*p == '\\' && s->backslash) {
+        } else if (*p == '\\' && s->table->backslash) {
             skip_escaped(s, p, lines);
         } else {
             *lines += *p == '\n' || (*p == '\r' && p + 1 < end && p[1] != '\n');
@@ -141,75 +207,68 @@ static enum ce_csv_found skip_quoted(struct place *s, bool closed, uint64_t *lin
     }
 }
 
-static bool grow_cells(struct ce_text_scan *scan)
+static bool grow_cells(struct ce_text_scan *s)
 {
-    size_t capacity = 2 * scan->cell_capacity + 64;
-    struct ce_text_cell *larger = realloc(scan->cells, capacity * sizeof *larger);
+    size_t capacity = 2 * s->cell_capacity + 64;
+    struct ce_text_cell *larger = realloc(s->cells, capacity * sizeof *larger);
     if (!larger)
         return false;
-    scan->cells = larger;
-    scan->cell_capacity = capacity;
+    s->cells = larger;
+    s->cell_capacity = capacity;
     return true;
 }
 
 /* Scans the cells of the record that starts at `start`. *ret_end: its line end, or the end of the
  * bytes; *lines: grows by the line ends within cells, but for CE_CSV_UNCLOSED only by those before
  * that cell. */
-static enum ce_csv_found scan_cells(struct ce_text_scan *scan, struct place *s, const char *start,
-                                    bool closed, size_t *ret_count, const char **ret_end,
-                                    uint64_t *lines)
+static inline enum ce_csv_found scan_cells(struct ce_text_scan *s, const char *start, bool closed,
+                                           size_t *ret_count, const char **ret_end, uint64_t *lines)
 {
-    /* A copy that no one else sees stays in registers. */
-    struct place here = *s;
     const char *end = s->end;
-    struct ce_text_cell *cells = scan->cells;
-    size_t count = 0, capacity = scan->cell_capacity;
+    char delimiter = s->table->delimiter;
+    struct ce_text_cell *cells = s->cells;
+    size_t count = 0, capacity = s->cell_capacity;
     bool quoted = false;
     for (;;) {
-        /* Most of what follows in a block are cells without quotes. */
-        uint64_t bits = here.bits;
-        while (bits != 0 && count < capacity) {
-            const char *ends = here.block + __builtin_ctzll(bits);
-            if (*ends != here.delimiter)
-                break;
-            bits &= bits - 1;
+        /* Most of what follows are cells without quotes. */
+        const uint16_t *next = s->special_next, *stop = s->special_end;
+        const char *window = s->window;
+        if ((size_t)(stop - next) > capacity - count)
+            stop = next + (capacity - count);
+        for (; next < stop && window[*next] == delimiter; next++) {
+            const char *ends = window + *next;
             cells[count].raw = start;
             cells[count].raw_size = (size_t)(ends - start);
             cells[count++].quoted = quoted;
             quoted = false;
             start = ends + 1;
         }
-        here.bits = bits;
-        const char *p = next_special(&here);
+        s->special_next = next;
+        const char *p = next_special(s);
         char c = p < end ? *p : '\n';
         if (c == '"') {
             if (p != start)
                 continue;
             quoted = true;
             uint64_t within = 0;
-            *s = here;
             enum ce_csv_found found = skip_quoted(s, closed, &within);
             if (found != CE_CSV_RECORD)
                 return found;
-            here = *s;
             *lines += within;
             continue;
         }
-        if (c == '\\' && here.backslash) {
-            *s = here;
+        if (c == '\\' && s->table->backslash) {
             skip_escaped(s, p, lines);
-            here = *s;
             continue;
         }
         if (count == capacity) {
-            if (!grow_cells(scan))
+            if (!grow_cells(s))
                 return CE_CSV_NO_MEMORY;
-            cells = scan->cells;
-            capacity = scan->cell_capacity;
+            cells = s->cells;
+            capacity = s->cell_capacity;
         }
         cells[count++] = (struct ce_text_cell){start, (size_t)(p - start), quoted};
-        if (c != here.delimiter) {
-            *s = here;
+        if (c != delimiter) {
             *ret_count = count;
             *ret_end = p;
             return CE_CSV_RECORD;
@@ -220,7 +279,7 @@ static enum ce_csv_found scan_cells(struct ce_text_scan *scan, struct place *s, 
 }
 
 /* Goes behind the blank lines and comments at `p`; NULL: more bytes are needed to tell. */
-static const char *skip_blank(struct place *s, const char *p, char comment, bool closed,
+static const char *skip_blank(struct ce_text_scan *s, const char *p, char comment, bool closed,
                               uint64_t *lines)
 {
     while (p < s->end) {
@@ -243,57 +302,59 @@ static const char *skip_blank(struct place *s, const char *p, char comment, bool
     return p == s->end && !closed ? NULL : p;
 }
 
-enum ce_csv_found ce_csv_scan(struct ce_text_scan *scan, bool closed,
-                              struct ce_text_record *ret_record)
+static enum ce_csv_found scan_record(struct ce_text_scan *s, bool closed,
+                                     struct ce_text_record *ret_record)
 {
-    const struct ce_text_table *table = scan->table;
-    struct place s = {
-        .block = scan->block,
-        .end = scan->end,
-        .bits = scan->bits,
-        .delimiter = table->delimiter,
-        .backslash = table->backslash,
-    };
-    if (!scan->block)
-        load_block(&s, scan->at);
-    const char *p = scan->at;
-    uint64_t line = scan->line;
-    if (p == s.end || is_line_end(*p) || *p == table->comment)
-        p = skip_blank(&s, p, table->comment, closed, &line);
+    const char *p = s->at, *end = s->end;
+    uint64_t line = s->line;
+    if (p == end || is_line_end(*p) || *p == s->table->comment)
+        p = skip_blank(s, p, s->table->comment, closed, &line);
     if (!p)
         return CE_CSV_MORE;
-    struct ce_text_record record = {
-        .row = scan->row,
+    *ret_record = (struct ce_text_record){
+        .row = s->row,
         .line = line,
-        .before = scan->at,
-        .before_size = (size_t)(p - scan->at),
+        .before = s->at,
+        .before_size = (size_t)(p - s->at),
         .bytes = p,
     };
     enum ce_csv_found found = CE_CSV_END;
-    if (p < s.end) {
-        const char *end = NULL;
-        found = scan_cells(scan, &s, p, closed, &record.cell_count, &end, &line);
+    if (p < end) {
+        const char *text_end = NULL;
+        found = scan_cells(s, p, closed, &ret_record->cell_count, &text_end, &line);
         if (found == CE_CSV_UNCLOSED)
             ret_record->line = line;
         if (found != CE_CSV_RECORD)
             return found;
-        const char *next = end == s.end ? end : after_line_end(&s, end, closed);
-        if (!next || (end == s.end && !closed))
+        const char *next = text_end == end ? end : after_line_end(s, text_end, closed);
+        if (!next || (text_end == end && !closed))
             return CE_CSV_MORE;
-        line += end < s.end;
-        record.cells = scan->cells;
-        record.size = (size_t)(next - p);
-        record.end_size = (size_t)(next - end);
-        if (record.end_size > 1)
-            seek(&s, next);
-        scan->row++;
+        line += text_end < end;
+        ret_record->cells = s->cells;
+        ret_record->size = (size_t)(next - p);
+        ret_record->end_size = (size_t)(next - text_end);
+        if (ret_record->end_size > 1)
+            seek(s, next);
+        s->row++;
         p = next;
     }
-    scan->at = p;
-    scan->line = line;
-    scan->block = s.block;
-    scan->bits = s.bits;
-    *ret_record = record;
+    s->at = p;
+    s->line = line;
+    return found;
+}
+
+enum ce_csv_found ce_csv_scan(struct ce_text_scan *scan, bool closed,
+                              struct ce_text_record *ret_record)
+{
+    if (!scan->special)
+        scan->special = malloc((WINDOW + BLOCK) * sizeof *scan->special);
+    if (!scan->special)
+        return CE_CSV_NO_MEMORY;
+    if (!scan->window)
+        load_window(scan, scan->at);
+    enum ce_csv_found found = scan_record(scan, closed, ret_record);
+    if (found != CE_CSV_RECORD && found != CE_CSV_END)
+        scan->window = NULL; /* what it looked at, it looks at again */
     return found;
 }
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Finding records and cells in CSV bytes: hops from one special byte to the next.
  *
- * Special bytes are the delimiter, the quote, CR, LF and, where it escapes, the backslash. Blocks
- * of 64 bytes are turned into a bit mask of them, so the state machine runs once per special byte
- * and not once per byte. A cell that starts with a quote is quoted up to the next single quote,
- * what follows that belongs to the cell too; a quote anywhere else opens nothing. */
+ * Special bytes are the delimiter, the quote, CR, LF and, where it escapes, the backslash. They
+ * are found for a window at a time, without a branch on what a byte is, and listed; the state
+ * machine runs over the list, once per special byte and not once per byte. A cell that starts with
+ * a quote is quoted up to the next single quote, what follows that belongs to the cell too; a quote
+ * anywhere else opens nothing. */
 #ifndef CE_DATA_TEXT_CSV_SCAN_H
 #define CE_DATA_TEXT_CSV_SCAN_H
 

@@ -60,8 +60,9 @@ struct ce_text_scan {
 
     struct ce_text_cell *cells; /* the current record's; freed by ce_text_scan_done() */
     size_t cell_capacity;
-    const char *block; /* CSV: where `bits` stands */
-    uint64_t bits;
+    uint16_t *special; /* CSV: where the special bytes of a window lie; freed likewise */
+    const uint16_t *special_next, *special_end; /* those of them that were not handed out */
+    const char *window, *window_end;            /* NULL: none was looked at */
     uint64_t
         unknown; /* JSON lines: members passed over so far, because the table lacks their key */
 };
@@ -121,8 +122,8 @@ struct ce_text_format {
 
 extern const struct ce_text_format ce_csv_format, ce_jsonl_format;
 
-/* What ce_cell_set_missing() takes in JSON lines for a record without that key. Elsewhere it is a
- * spelling like any other. */
+/* What ce_cell_set_missing() takes in JSON lines for a record without that key. CSV refuses it:
+ * there every record has every cell. */
 #define CE_SPELL_ABSENT "absent"
 
 /* A row of a chunk at work. The form's writers append the new spelling to `made` and remember
@@ -138,10 +139,15 @@ struct ce_text_row {
      * record. */
     struct ce_made_cell {
         size_t column, at, size;
+        uint32_t step; /* what the row's `step` was when it was set last */
         bool quoted;
+        bool again;     /* it was set more than once, so it may be what it was at first */
         bool leave_out; /* JSON lines: the cell is gone, and its key with it; see lay_out() */
     } * cells;
     size_t count, capacity;
+    uint64_t marks;  /* bit n: a column that is n modulo 64 may be in cells[] */
+    uint32_t step;   /* who is at work; the engine says so */
+    bool leaves_out; /* a cell has leave_out */
     /* Where cells[] has a column, if it has it at all: what it says is looked up there. NULL:
      * cells[] is searched. */
     uint32_t *slots;
@@ -150,6 +156,8 @@ struct ce_text_row {
 /* The cell as it was set, or NULL. */
 static inline struct ce_made_cell *ce_text_row_made(const struct ce_text_row *row, size_t column)
 {
+    if (row->count == 0 || !(row->marks >> column % 64 & 1))
+        return NULL;
     if (column < row->slot_count) {
         uint32_t slot = row->slots[column];
         return slot < row->count && row->cells[slot].column == column ? &row->cells[slot] : NULL;

@@ -37,7 +37,6 @@ void ce_pass_worker_free(void *worker)
     free(w->other_counts);
     free(w->row.cells);
     free(w->slots);
-    free(w->made_steps);
     free(w->order);
     free(w->saved);
     free(w->cells);
@@ -213,56 +212,33 @@ static void gather_hits(struct ce_pass_worker *w, uint64_t row)
 
 /* ---- what becomes of a row ---- */
 
-/* Notes which step set the cells that were not there before, and the one of that column. */
-static int note_made(struct ce_pass_worker *w, size_t before, size_t column, size_t step,
-                     struct ce_error *err)
-{
-    if (w->row.count > w->made_capacity) {
-        size_t *steps = realloc(w->made_steps, w->row.capacity * sizeof *steps);
-        if (!steps)
-            return ce_fail_memory(err);
-        w->made_steps = steps;
-        w->made_capacity = w->row.capacity;
-    }
-    for (size_t i = before; i < w->row.count; i++)
-        w->made_steps[i] = step;
-    const struct ce_made_cell *made = ce_text_row_made(&w->row, column);
-    if (made) {
-        w->made_steps[made - w->row.cells] = step;
-        w->leaves_out |= made->leave_out;
-    }
-    return 0;
-}
-
-static bool find_cell(struct ce_pass_worker *w, size_t column, const struct ce_stream *draws,
-                      struct ce_cell *ret_cell)
+static inline bool find_cell(struct ce_pass_worker *w, const struct ce_unit *unit, size_t column,
+                             struct ce_cell *ret_cell)
 {
     const struct ce_text_record *record = w->row.record;
     if (w->dropped || column >= record->cell_count || !record->cells[column].raw)
         return false;
     ce_row_cell(&w->row.row, column, ret_cell);
-    ret_cell->row = &w->row.row;
-    ret_cell->column = column;
-    ret_cell->profile = &w->plan->profile->columns[column];
-    ret_cell->draws = draws;
+    ret_cell->draws = unit->draws;
     return ret_cell->raw != NULL;
 }
 
-static int hit_cell(struct ce_pass_worker *w, const struct ce_unit *unit, struct ce_error *err)
+static inline int hit_cell(struct ce_pass_worker *w, const struct ce_unit *unit,
+                           struct ce_error *err)
 {
-    const struct ce_mutation *mutation = w->plan->steps[unit->step].mutation;
+    const struct ce_mutation *mutation = unit->mutation;
     struct ce_fault_counts *counts = &w->counts[unit->step];
-    struct ce_cell cell = {0};
-    size_t before = w->row.count;
+    struct ce_cell cell;
     counts->selected++;
-    if (!find_cell(w, unit->column, unit->draws, &cell)) {
+    if (!find_cell(w, unit, unit->column, &cell)) {
         ce_fault_counts_skip(counts, "absent");
         return 0;
     }
+    w->row.step = (uint32_t)unit->step;
     const char *reason = mutation->rewrite(mutation->ctx, &cell);
     if (!reason) {
         counts->changed++;
-        return note_made(w, before, unit->column, unit->step, err);
+        return 0;
     }
     if (strcmp(reason, "out of memory") == 0)
         return ce_fail_memory(err);
@@ -281,9 +257,9 @@ static void rewrite_one(struct ce_pass_worker *w, const struct ce_step *step,
     size_t first =
         ce_stream_below(&step->choice, w->row.row.ordinal, (uint32_t)step->offered_count);
     for (size_t i = 0; i < step->offered_count; i++) {
-        struct ce_cell cell = {0};
+        struct ce_cell cell;
         size_t column = step->offered[(first + i) % step->offered_count];
-        if (find_cell(w, column, unit->draws, &cell) && !mutation->rewrite(mutation->ctx, &cell))
+        if (find_cell(w, unit, column, &cell) && !mutation->rewrite(mutation->ctx, &cell))
             return;
     }
 }
@@ -322,7 +298,7 @@ static int copy_rewritten(struct ce_pass_worker *w, size_t index, const struct c
                           struct ce_error *err)
 {
     size_t count = w->row.count;
-    bool leaves_out = w->leaves_out;
+    bool leaves_out = w->row.leaves_out;
     struct ce_made_cell *saved = realloc(w->saved, (count + 1) * sizeof *saved);
     if (!saved)
         return ce_fail_memory(err);
@@ -330,19 +306,17 @@ static int copy_rewritten(struct ce_pass_worker *w, size_t index, const struct c
     if (count > 0)
         memcpy(saved, w->row.cells, count * sizeof *saved);
     rewrite_one(w, &w->plan->steps[index], unit);
-    for (size_t i = 0; i < w->row.count; i++)
-        w->leaves_out |= w->row.cells[i].leave_out;
     int r = keep_copy(w, index, err);
     if (count > 0)
         memcpy(w->row.cells, saved, count * sizeof *saved);
     w->row.count = count;
-    w->leaves_out = leaves_out;
+    w->row.leaves_out = leaves_out;
     return r;
 }
 
 static int hit_row(struct ce_pass_worker *w, const struct ce_unit *unit, struct ce_error *err)
 {
-    const struct ce_mutation *mutation = w->plan->steps[unit->step].mutation;
+    const struct ce_mutation *mutation = unit->mutation;
     struct ce_fault_counts *counts = &w->counts[unit->step];
     counts->selected++;
     if (w->dropped) {
@@ -369,14 +343,12 @@ static int note_place(struct ce_pass_worker *w, size_t index, struct ce_error *e
     return 0;
 }
 
-static int hit_unit(struct ce_pass_worker *w, size_t index, struct ce_error *err)
+static inline int hit_unit(struct ce_pass_worker *w, size_t index, struct ce_error *err)
 {
     const struct ce_unit *unit = &w->plan->units[index];
     if (unit->place)
         return note_place(w, unit->step, err);
-    if (w->plan->steps[unit->step].mutation->kind == CE_MUTATE_ROWS)
-        return hit_row(w, unit, err);
-    return hit_cell(w, unit, err);
+    return unit->mutation->kind == CE_MUTATE_ROWS ? hit_row(w, unit, err) : hit_cell(w, unit, err);
 }
 
 /* A step that looks at the row, as the steps before have left it. */
@@ -416,10 +388,11 @@ static int work_row(struct ce_pass_worker *w, struct ce_text_record *record, str
         gather_hits(w, record->row);
     w->own = record->row >= plan->first && record->row < plan->end;
     w->counts = w->own ? w->result->counts : w->other_counts;
-    w->dropped = w->leaves_out = false;
+    w->dropped = w->row.leaves_out = false;
     w->row.record = record;
     w->row.row.ordinal = record->row;
     w->row.count = w->next_count = 0;
+    w->row.marks = 0;
     w->made.size = w->next.size = 0;
     if (w->hit_count[lane] > 0 || plan->by_value)
         CE_TRY(run_steps(w, w->hits + lane * plan->unit_count, w->hit_count[lane], err));
@@ -497,6 +470,7 @@ static int work_rows(struct ce_pass_worker *w, struct ce_error *err)
         .line = chunk->line,
         .cells = scan->cells,
         .cell_capacity = scan->cell_capacity,
+        .special = scan->special,
     };
     int got;
     while ((got = format->next(scan, &record, err)) > 0)

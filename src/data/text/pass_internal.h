@@ -28,9 +28,10 @@ struct ce_pass_worker {
     struct ce_text_row row;
     struct ce_buffer made, scratch;
     uint32_t *slots;
-    size_t *made_steps; /* which step set row.cells[i] last */
-    size_t made_capacity;
-    size_t *order; /* of row.cells, as they follow in the record */
+    struct made_place {
+        const char *raw; /* where the cell was */
+        const struct ce_made_cell *made;
+    } * order; /* row.cells, as they follow in the record */
     size_t order_capacity;
     struct ce_made_cell *saved;
     struct ce_text_cell *cells; /* of a record with its new cells */
@@ -52,7 +53,6 @@ struct ce_pass_worker {
     bool own;
     bool dropped;
     size_t dropped_by;
-    bool leaves_out;    /* a cell is gone with its key */
     const char *copied; /* how far the chunk's bytes have been copied or left out */
     struct ce_piece piece;
 };

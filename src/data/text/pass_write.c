@@ -6,28 +6,36 @@
 
 /* ---- output and key ---- */
 
-/* Runs between changes are short: sixteen bytes at a time beat a call. Both sides have room to
- * spare behind them. */
+/* Runs between changes are short, and nothing can predict how short: 64 bytes at a time beat a call
+ * and a loop. Both sides have room to spare behind them. */
+enum { RUN = 64 };
 static inline void copy_run(char *to, const char *from, size_t size)
 {
-    if (size > 256) {
+    if (size > 4 * RUN) {
         memcpy(to, from, size);
         return;
     }
-    for (size_t i = 0; i < size; i += 16)
-        memcpy(to + i, from + i, 16);
+    for (size_t i = 0; i < size; i += RUN)
+        memcpy(to + i, from + i, RUN);
+}
+
+/* Copies the chunk's bytes up to `to`, and leaves room for `more` behind them; NULL: no memory. */
+static inline char *copy_up_to(struct ce_pass_worker *w, const char *to, size_t more)
+{
+    struct ce_buffer *out = &w->result->out;
+    size_t size = (size_t)(to - w->copied);
+    char *room = ce_buffer_room(out, size + more + RUN);
+    if (!room)
+        return NULL;
+    copy_run(room, w->copied, size);
+    out->size += size;
+    w->copied = to;
+    return room + size;
 }
 
 int ce_pass_copy_to(struct ce_pass_worker *w, const char *to, struct ce_error *err)
 {
-    size_t size = (size_t)(to - w->copied);
-    char *room = ce_buffer_room(&w->result->out, size + 16);
-    if (!room)
-        return ce_fail_memory(err);
-    copy_run(room, w->copied, size);
-    w->result->out.size += size;
-    w->copied = to;
-    return 0;
+    return copy_up_to(w, to, 0) ? 0 : ce_fail_memory(err);
 }
 
 struct change {
@@ -54,7 +62,7 @@ static int put_key(struct ce_pass_worker *w, const struct change *change, struct
         .new_size = change->size,
         .old_size = change->old_size,
     };
-    char *room = ce_buffer_room(key, CE_KEY_HEAD_MAX + change->old_size + 16);
+    char *room = ce_buffer_room(key, CE_KEY_HEAD_MAX + change->old_size + RUN);
     if (!room)
         return ce_fail_memory(err);
     size_t head = 0;
@@ -70,22 +78,30 @@ static int put_key(struct ce_pass_worker *w, const struct change *change, struct
     return 0;
 }
 
-static int put_change(struct ce_pass_worker *w, const struct change *change, struct ce_error *err)
+/* `padded`: RUN readable bytes follow the text. */
+static inline int put_text(struct ce_pass_worker *w, const struct change *change, bool padded,
+                           struct ce_error *err)
 {
     struct ce_buffer *out = &w->result->out;
-    CE_TRY(ce_pass_copy_to(w, change->at, err));
-    if (w->pass->keyed)
-        CE_TRY(put_key(w, change, err));
-    char *room = ce_buffer_room(out, change->size);
+    char *room = copy_up_to(w, change->at, change->size);
     if (!room)
         return ce_fail_memory(err);
-    if (change->size > 0)
+    if (w->pass->keyed)
+        CE_TRY(put_key(w, change, err));
+    if (padded && change->size <= RUN)
+        memcpy(room, change->text, RUN);
+    else if (change->size > 0)
         memcpy(room, change->text, change->size);
     out->size += change->size;
     w->piece.last_end = out->size;
     w->piece.last_row = change->row;
     w->copied = change->at + change->old_size;
     return 0;
+}
+
+static int put_change(struct ce_pass_worker *w, const struct change *change, struct ce_error *err)
+{
+    return put_text(w, change, false, err);
 }
 
 int ce_pass_end_piece(struct ce_pass_worker *w, const struct ce_text_record *record,
@@ -140,10 +156,10 @@ static inline const struct ce_text_cell *old_cell(const struct ce_pass_worker *w
     return column < record->cell_count && record->cells[column].raw ? &record->cells[column] : NULL;
 }
 
-static int compare_places(const void *a, const void *b, void *worker)
+static int compare_places(const void *a, const void *b)
 {
-    const char *of_a = old_cell(worker, *(const size_t *)a)->raw;
-    const char *of_b = old_cell(worker, *(const size_t *)b)->raw;
+    const char *of_a = ((const struct made_place *)a)->raw;
+    const char *of_b = ((const struct made_place *)b)->raw;
     return (of_a > of_b) - (of_a < of_b);
 }
 
@@ -154,24 +170,24 @@ static int order_made(struct ce_pass_worker *w, size_t *ret_count, struct ce_err
 {
     size_t count = 0;
     if (w->row.count > w->order_capacity) {
-        size_t *larger = realloc(w->order, w->row.capacity * sizeof *larger);
+        struct made_place *larger = realloc(w->order, w->row.capacity * sizeof *larger);
         if (!larger)
             return ce_fail_memory(err);
         w->order = larger;
         w->order_capacity = w->row.capacity;
     }
-    size_t *order = w->order;
+    struct made_place *order = w->order;
     for (size_t made = 0; made < w->row.count; made++) {
         const struct ce_text_cell *cell = old_cell(w, made);
         if (!cell)
             continue;
         size_t at = count++;
-        for (; w->row.count <= FEW && at > 0 && old_cell(w, order[at - 1])->raw > cell->raw; at--)
+        for (; w->row.count <= FEW && at > 0 && order[at - 1].raw > cell->raw; at--)
             order[at] = order[at - 1];
-        order[at] = made;
+        order[at] = (struct made_place){cell->raw, &w->row.cells[made]};
     }
     if (w->row.count > FEW)
-        qsort_r(order, count, sizeof *order, compare_places, w);
+        qsort(order, count, sizeof *order, compare_places);
     *ret_count = count;
     return 0;
 }
@@ -185,7 +201,7 @@ static int compose_cells(struct ce_pass_worker *w, struct ce_error *err)
     bool fits = true;
     CE_TRY(order_made(w, &count, err));
     for (size_t i = 0; i < count; i++) {
-        const struct ce_made_cell *made = &w->row.cells[w->order[i]];
+        const struct ce_made_cell *made = w->order[i].made;
         const struct ce_text_cell *old = &record->cells[made->column];
         fits = fits && ce_buffer_put(&w->composed, copied, (size_t)(old->raw - copied)) &&
                ce_buffer_put(&w->composed, w->made.data + made->at, made->size);
@@ -250,7 +266,7 @@ int ce_pass_compose(struct ce_pass_worker *w, const char **ret_bytes, size_t *re
                     struct ce_error *err)
 {
     w->composed.size = 0;
-    if (w->plan->new_records || w->leaves_out) {
+    if (w->plan->new_records || w->row.leaves_out) {
         CE_TRY(compose_layout(w, err));
     } else if (w->row.count > 0) {
         CE_TRY(compose_cells(w, err));
@@ -271,11 +287,13 @@ static int write_cells(struct ce_pass_worker *w, struct ce_error *err)
     const struct ce_text_record *record = w->row.record;
     size_t count;
     CE_TRY(order_made(w, &count, err));
+    if (!ce_buffer_room(&w->made, RUN))
+        return ce_fail_memory(err);
     for (size_t i = 0; i < count; i++) {
-        const struct ce_made_cell *made = &w->row.cells[w->order[i]];
+        const struct ce_made_cell *made = w->order[i].made;
         const struct ce_text_cell *old = &record->cells[made->column];
         const char *text = w->made.data + made->at;
-        if (made->size == old->raw_size && memcmp(text, old->raw, made->size) == 0)
+        if (made->again && made->size == old->raw_size && memcmp(text, old->raw, made->size) == 0)
             continue; /* back to what it was */
         struct change change = {
             .at = old->raw,
@@ -283,10 +301,10 @@ static int write_cells(struct ce_pass_worker *w, struct ce_error *err)
             .text = text,
             .size = made->size,
             .what = CE_KEY_CELL + made->column,
-            .step = w->made_steps[w->order[i]],
+            .step = made->step,
             .row = record->row,
         };
-        CE_TRY(put_change(w, &change, err));
+        CE_TRY(put_text(w, &change, true, err));
     }
     return 0;
 }
@@ -301,7 +319,7 @@ static int write_laid_out(struct ce_pass_worker *w, struct ce_error *err)
     if (change.size == 0 && change.old_size == 0)
         return 0;
     change.what = CE_KEY_LAYOUT;
-    change.step = w->plan->new_records ? w->plan->layout_step : w->made_steps[w->row.count - 1];
+    change.step = w->plan->new_records ? w->plan->layout_step : w->row.cells[w->row.count - 1].step;
     change.row = record->row;
     return put_change(w, &change, err);
 }
@@ -372,7 +390,7 @@ int ce_pass_write_row(struct ce_pass_worker *w, struct ce_error *err)
 {
     if (w->dropped)
         CE_TRY(drop_row(w, err));
-    else if (w->plan->new_records || w->leaves_out)
+    else if (w->plan->new_records || w->row.leaves_out)
         CE_TRY(write_laid_out(w, err));
     else if (w->row.count > 0)
         CE_TRY(write_cells(w, err));
@@ -400,6 +418,7 @@ int ce_pass_write_head(struct ce_pass_worker *w, struct ce_error *err)
             .line = 1,
             .cells = scan->cells,
             .cell_capacity = scan->cell_capacity,
+            .special = scan->special,
         };
         int got = table->format->next(scan, &record, err);
         if (got < 0)

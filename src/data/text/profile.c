@@ -125,12 +125,11 @@ static int feed_cell(struct feeder *f, const struct pass *pass, struct ce_part *
 }
 
 /* Cells of CSV files without quotes need no row around them; most are numbers. */
-static inline bool feed_plain_number(const struct ce_text_table *table, struct ce_part *part,
-                                     size_t column, const struct ce_text_cell *cell)
+static inline bool feed_plain_number(char mark, struct ce_part *part, size_t column,
+                                     const struct ce_text_cell *cell)
 {
     double value;
     bool whole;
-    char mark = table->decimal_comma ? ',' : '.';
     if (!ce_padded_number(cell->raw, cell->raw_size, mark, &value, &whole)) {
         if (!ce_decimal_number(cell->raw, cell->raw_size, mark, &value))
             return false;
@@ -158,10 +157,12 @@ static int feed_csv_row(struct feeder *f, const struct pass *pass, struct ce_par
 {
     const struct ce_text_table *table = f->row.table;
     const struct ce_text_cell *cell = f->row.record->cells;
+    char mark = table->decimal_comma ? ',' : '.';
+    bool backslash = table->backslash;
     for (size_t i = 0; i < cells; i++, cell++) {
-        if (cell->quoted || table->backslash)
+        if (cell->quoted || backslash)
             CE_TRY(feed_cell(f, pass, part, i, err));
-        else if (!is_no_number(cell) && feed_plain_number(table, part, i, cell))
+        else if (!is_no_number(cell) && feed_plain_number(mark, part, i, cell))
             continue;
         else if (ce_csv_cell_missing(cell))
             ce_part_missing(part, i);
@@ -206,6 +207,7 @@ static int feed(struct feeder *f, const struct pass *pass, const struct ce_text_
         .line = chunk->line,
         .cells = f->scan.cells,
         .cell_capacity = f->scan.cell_capacity,
+        .special = f->scan.special,
     };
     int got;
     bool csv = table->format == &ce_csv_format;
