@@ -57,6 +57,17 @@ static inline size_t write_varint(unsigned char *p, uint64_t value)
 size_t ce_key2_head(const struct ce_key_change *change, char *ret_bytes)
 {
     unsigned char *p = (unsigned char *)ret_bytes;
+    uint64_t all = change->gap | change->row_step | change->what | change->fault |
+                   change->new_size | change->old_size;
+    if (all < 0x80) { /* most entries: a byte each */
+        p[0] = (unsigned char)change->gap;
+        p[1] = (unsigned char)change->row_step;
+        p[2] = (unsigned char)change->what;
+        p[3] = (unsigned char)change->fault;
+        p[4] = (unsigned char)change->new_size;
+        p[5] = (unsigned char)change->old_size;
+        return 6;
+    }
     size_t n = write_varint(p, change->gap);
     n += write_varint(p + n, change->row_step);
     n += write_varint(p + n, change->what);

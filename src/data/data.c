@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "data/text/chunk.h"
 
 enum { MAGIC_SIZE = 16 };
 
@@ -35,17 +36,38 @@ static const struct ce_data_format *find_format(const char *path)
     return &ce_data_text;
 }
 
+/* Formats are not converted: a name that promises another family is a mistake. */
+static int check_name(const struct ce_data_format *format, const char *in, const char *out,
+                      struct ce_error *err)
+{
+    for (size_t i = 0; i + 1 < CE_COUNT(formats); i++)
+        if (formats[i] != format && formats[i]->is(out, "", 0))
+            return ce_fail(err, EINVAL,
+                           "'%s' is a name for %s, but '%s' is %s: formats are not converted", out,
+                           formats[i]->name, in, format->name);
+    const struct ce_text_format *named = ce_text_format_of_name(out);
+    if (named && format != &ce_data_text)
+        return ce_fail(err, EINVAL,
+                       "'%s' is a name for %s, but '%s' is %s: formats are not converted", out,
+                       named->name, in, format->name);
+    return 0;
+}
+
 int ce_data_inject(const char *in, const char *out, const char *key,
                    const struct ce_mutation *mutations, size_t count,
                    const struct ce_data_options *options, struct ce_data_result *ret_result,
                    struct ce_error *err)
 {
-    return find_format(in)->inject(in, out, key, mutations, count, options, ret_result, err);
+    const struct ce_data_format *format = find_format(in);
+    CE_TRY(check_name(format, in, out, err));
+    return format->inject(in, out, key, mutations, count, options, ret_result, err);
 }
 
 int ce_data_revert_file(const char *out, const char *key, const char *back, struct ce_error *err)
 {
-    return find_format(out)->revert(out, key, back, err);
+    const struct ce_data_format *format = find_format(out);
+    CE_TRY(check_name(format, out, back, err));
+    return format->revert(out, key, back, err);
 }
 
 int ce_data_diff(const char *a, const char *b,

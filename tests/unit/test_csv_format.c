@@ -229,6 +229,43 @@ static void records_are_found_and_split_at_any_byte(void)
     }
 }
 
+/* A long record comes first, so that the others lie across the place where a scan, which looks at
+ * so many bytes at a time, goes on. */
+static void records_read_alike_wherever_they_lie(void)
+{
+    enum { AHEAD = 2048, AROUND = 140 };
+    for (size_t i = 0; i < CE_COUNT(files); i++) {
+        CE_CLEANUP(ce_text_table_done) struct ce_text_table table = table_of(&files[i].dialect);
+        struct ce_error err = {0};
+        REQUIRE_OK(open_text(&table, files[i].text, &err), err);
+        const char *records = files[i].text + table.head_size, *want = files[i].want;
+        for (size_t c = 0; c < table.column_count; c++)
+            want += strlen(table.names[c]) + strlen("[]");
+        want++; /* the line of the names */
+        for (size_t pad = AHEAD - AROUND; pad <= AHEAD; pad++) {
+            char bytes[AHEAD + 1024] = {0};
+            memset(bytes, 'x', pad);
+            bytes[pad] = '\n';
+            strcpy(bytes + pad + 1, records);
+            CE_CLEANUP(ce_text_scan_done)
+            struct ce_text_scan scan = {
+                .table = &table, .at = bytes, .end = bytes + strlen(bytes), .last = true};
+            struct ce_text_record record;
+            ce_autofree char *text = NULL;
+            size_t size;
+            REQUIRE(ce_csv_format.next(&scan, &record, &err) == 1);
+            CHECK(record.cell_count == 1 && record.size == pad + 1);
+            FILE *out = open_memstream(&text, &size);
+            while (ce_csv_format.next(&scan, &record, &err) == 1)
+                print_record(out, &table, &record);
+            fclose(out);
+            if (strcmp(text, want) != 0)
+                printf("# %s, behind %zu bytes:\n", files[i].what, pad);
+            CHECK_TEXT(text, want);
+        }
+    }
+}
+
 /* ---- opening ---- */
 
 static void decimal_commas_are_found(void)
@@ -689,6 +726,7 @@ static void records_are_laid_out_anew(void)
 int main(void)
 {
     TEST(records_are_found_and_split_at_any_byte);
+    TEST(records_read_alike_wherever_they_lie);
     TEST(decimal_commas_are_found);
     TEST(the_head_is_all_before_the_first_record);
     TEST(opening_waits_for_what_it_guesses_from);

@@ -146,6 +146,8 @@ static void injected_rows_and_cells_are_told_apart(void)
                                 .kind = CE_MUTATE_ROWS,
                                 .scope = {.rate = 0.03},
                                 .fate = CE_ROW_DROP};
+    struct ce_mutation most = drops; /* half of the rows, scattered */
+    most.scope.rate = 0.5;
     struct ce_mutation copies = drops;
     copies.fault = "n";
     copies.fate = CE_ROW_COPY;
@@ -153,7 +155,7 @@ static void injected_rows_and_cells_are_told_apart(void)
     const struct {
         struct ce_mutation set[2];
         size_t count;
-    } cases[] = {{{cells}, 1}, {{drops}, 1}, {{copies}, 1}, {{cells, drops}, 2}};
+    } cases[] = {{{cells}, 1}, {{drops}, 1}, {{copies}, 1}, {{cells, drops}, 2}, {{most}, 1}};
     for (size_t i = 0; i < CE_COUNT(cases); i++) {
         struct ce_data_result result = {0};
         struct ce_diff diff = {0};
@@ -165,7 +167,7 @@ static void injected_rows_and_cells_are_told_apart(void)
         uint64_t changed = result.counts[0].changed;
         if (i == 0)
             CHECK(diff.cells_changed == changed && diff.rows_added + diff.rows_removed == 0);
-        if (i == 1)
+        if (i == 1 || i == 4)
             CHECK(diff.rows_removed == changed && diff.rows_added + diff.cells_changed == 0);
         if (i == 2)
             CHECK(diff.rows_added == changed && diff.rows_removed + diff.cells_changed == 0);

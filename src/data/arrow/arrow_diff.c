@@ -3,7 +3,7 @@
  */
 #include <stdlib.h>
 
-#include "data/arrow/align.h"
+#include "data/align.h"
 #include "data/arrow/arrow.h"
 #include "data/arrow/source.h"
 #include "data/arrow/typed.h"

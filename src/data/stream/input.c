@@ -161,9 +161,9 @@ static int unpack_failed(struct ce_input *input, enum ce_unpacked how, struct ce
         return ce_fail_at(err, input->path, EFBIG,
                           "unpacking needs more than 128 MiB of memory; pack it without --long");
     case CE_UNPACKED_DAMAGED:
-        return ce_fail_at(err, input->path, EIO, "the compressed data are damaged");
+        return ce_fail_at(err, input->path, EBADMSG, "the compressed data are damaged");
     default:
-        return ce_fail_at(err, input->path, EIO, "the compressed data end early");
+        return ce_fail_at(err, input->path, EBADMSG, "the compressed data end early");
     }
 }
 

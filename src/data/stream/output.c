@@ -243,3 +243,24 @@ int ce_output_publish(struct ce_output *output, struct ce_error *err)
     free(ce_take(output->temporary));
     return ce_folder_sync(dirname(copy), err);
 }
+
+/* ---- names ---- */
+
+static bool same_inode(const char *a, const char *b)
+{
+    struct stat of_a, of_b;
+    return stat(a, &of_a) == 0 && stat(b, &of_b) == 0 && of_a.st_dev == of_b.st_dev &&
+           of_a.st_ino == of_b.st_ino && !S_ISCHR(of_a.st_mode);
+}
+
+bool ce_paths_meet(const char *a, const char *b)
+{
+    if (strcmp(a, b) == 0 || same_inode(a, b))
+        return true;
+    /* A file that is yet to be made is known by its folder and its last name. */
+    ce_autofree char *folder_a = strdup(a), *folder_b = strdup(b);
+    ce_autofree char *last_a = strdup(a), *last_b = strdup(b);
+    return folder_a && folder_b && last_a && last_b &&
+           strcmp(basename(last_a), basename(last_b)) == 0 &&
+           same_inode(dirname(folder_a), dirname(folder_b));
+}

@@ -66,4 +66,7 @@ int ce_output_sync(struct ce_output *output, struct ce_error *err);
 /* Gives the file its name, replacing what had it, and makes that durable. */
 int ce_output_publish(struct ce_output *output, struct ce_error *err);
 
+/* Whether both names mean one file, also one that is yet to be made. */
+bool ce_paths_meet(const char *a, const char *b);
+
 #endif

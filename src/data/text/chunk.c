@@ -81,8 +81,7 @@ static bool name_ends(const char *name, size_t size, const char *ending)
     return size > length && strncasecmp(name + size - length, ending, length) == 0;
 }
 
-/* By the name without .gz or .zst, else by the first byte that is no blank. */
-static const struct ce_text_format *find_format(const char *path, const char *data, size_t size)
+const struct ce_text_format *ce_text_format_of_name(const char *path)
 {
     static const char *const lines[] = {".jsonl", ".ndjson", ".jsonlines", ".json"};
     static const char *const cells[] = {".csv", ".tsv", ".tab", ".psv"};
@@ -94,6 +93,15 @@ static const struct ce_text_format *find_format(const char *path, const char *da
     for (size_t i = 0; i < CE_COUNT(cells); i++)
         if (name_ends(path, length, cells[i]))
             return &ce_csv_format;
+    return NULL;
+}
+
+/* By the name, else by the first byte that is no blank. */
+static const struct ce_text_format *find_format(const char *path, const char *data, size_t size)
+{
+    const struct ce_text_format *named = ce_text_format_of_name(path);
+    if (named)
+        return named;
     size_t at = size >= 3 && memcmp(data, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
     while (at < size &&
            (data[at] == ' ' || data[at] == '\t' || data[at] == '\r' || data[at] == '\n'))

@@ -38,6 +38,9 @@ struct ce_chunk_options {
     bool hash;         /* the content is hashed: see ce_chunk_reader_digest() */
 };
 
+/* The format that a file's name says, without .gz or .zst; NULL: none. */
+const struct ce_text_format *ce_text_format_of_name(const char *path);
+
 struct ce_chunk_reader;
 /* Opens a file, finds out its format by name and first bytes, and reads its head. -EINVAL. */
 int ce_chunk_reader_open(const char *path, const struct ce_chunk_options *options,

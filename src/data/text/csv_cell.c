@@ -186,13 +186,13 @@ bool ce_csv_cell_put(const struct ce_text_table *table, const char *text, size_t
 static const char no_memory[] = "out of memory", no_change[] = "no change", absent[] = "absent",
                   no_room[] = "no room for it";
 
-static struct ce_text_row *row_of(const struct ce_cell *cell)
+static inline struct ce_text_row *row_of(const struct ce_cell *cell)
 {
     return (struct ce_text_row *)cell->row;
 }
 
 /* Where the column's cell lies now: bytes that were made move when more are. */
-static struct ce_text_cell find_cell(const struct ce_text_row *row, size_t column)
+static inline struct ce_text_cell find_cell(const struct ce_text_row *row, size_t column)
 {
     const struct ce_made_cell *made = ce_text_row_made(row, column);
     if (made)
@@ -202,14 +202,16 @@ static struct ce_text_cell find_cell(const struct ce_text_row *row, size_t colum
     return (struct ce_text_cell){0};
 }
 
+/* A cell that was not set lies where it was found. */
 static inline struct ce_text_cell current(const struct ce_cell *cell)
 {
-    if (row_of(cell)->count > 0)
-        return find_cell(row_of(cell), cell->column);
+    const struct ce_text_row *row = row_of(cell);
+    if (ce_text_row_made(row, cell->column))
+        return find_cell(row, cell->column);
     return (struct ce_text_cell){cell->raw, cell->raw_size, cell->quoted};
 }
 
-static void show(struct ce_cell *cell, const struct ce_text_cell *found)
+static inline void show(struct ce_cell *cell, const struct ce_text_cell *found)
 {
     cell->raw = found->raw;
     cell->raw_size = found->raw_size;
@@ -235,11 +237,8 @@ static bool csv_missing(const struct ce_cell *cell)
 
 static bool csv_number(const struct ce_cell *cell, double *ret_value)
 {
-    const struct ce_text_row *row = row_of(cell);
-    if (row->count == 0 && !cell->quoted)
-        return ce_decimal_number(cell->raw, cell->raw_size, decimal_mark(row->table), ret_value);
     struct ce_text_cell now = current(cell);
-    return ce_csv_cell_number(row->table, &now, ret_value);
+    return ce_csv_cell_number(row_of(cell)->table, &now, ret_value);
 }
 
 static const char *csv_text(struct ce_cell *cell, size_t *ret_size)
@@ -258,22 +257,29 @@ static const char *csv_text(struct ce_cell *cell, size_t *ret_size)
     return decoded;
 }
 
-/* Takes the last `size` bytes of `made` as the cell, unless they are what it was. */
-static const char *take_made(struct ce_cell *cell, size_t size, bool quoted)
+/* Takes the last `size` bytes of `made` as the cell. */
+static inline const char *take_new(struct ce_cell *cell, size_t size, bool quoted)
 {
     struct ce_text_row *row = row_of(cell);
-    struct ce_text_cell old = current(cell);
-    const char *made = row->made->data + row->made->size - size;
-    const char *why = no_change;
-    if (old.raw_size != size || memcmp(old.raw, made, size) != 0)
-        why = ce_text_row_set(row, cell->column, size, quoted);
+    const char *why = ce_text_row_set(row, cell->column, size, quoted);
     if (why) {
         row->made->size -= size;
         return why;
     }
-    struct ce_text_cell now = find_cell(row, cell->column);
-    show(cell, &now);
+    show(cell, &(struct ce_text_cell){row->made->data + row->made->size - size, size, quoted});
     return NULL;
+}
+
+/* The same, unless they are what it was. */
+static const char *take_made(struct ce_cell *cell, size_t size, bool quoted)
+{
+    struct ce_buffer *made = row_of(cell)->made;
+    struct ce_text_cell old = current(cell);
+    if (old.raw_size == size && memcmp(old.raw, made->data + made->size - size, size) == 0) {
+        made->size -= size;
+        return no_change;
+    }
+    return take_new(cell, size, quoted);
 }
 
 static const char *put(struct ce_cell *cell, const char *text, size_t size, bool quoted)
@@ -292,6 +298,8 @@ static const char *csv_set_missing(struct ce_cell *cell, const char *spelling)
     size_t size = spelling ? strlen(spelling) : 0;
     if (!current(cell).raw)
         return absent;
+    if (spelling && strcmp(spelling, CE_SPELL_ABSENT) == 0)
+        return "a record of CSV has every cell";
     /* A row of nothing at all would be a blank line. */
     bool lone = row->record->cell_count == 1 && size == 0;
     if (lone || ce_csv_needs_quotes(row->table, spelling, size))
@@ -338,20 +346,24 @@ static const char *csv_set_number(struct ce_cell *cell, double value, enum ce_fi
         int size = print_new_number(cell, value, fit, text, sizeof text);
         return size < 0 ? no_room : put(cell, text, (size_t)size, now.quoted);
     }
-    int size = ce_decimal_set(&old, value, fit, text, sizeof text);
-    if (size < 0)
-        return no_room;
     /* The quotes and blanks around it stay. */
     size_t before = (size_t)(old.text - now.raw), after = now.raw_size - before - old.size;
-    char *made = ce_buffer_room(row->made, before + (size_t)size + after);
+    char *made = ce_buffer_room(row->made, before + CE_DECIMAL_TEXT + after);
     if (!made)
         return no_memory;
     now = current(cell);
-    memcpy(made, now.raw, before);
-    memcpy(made + before, text, (size_t)size);
-    memcpy(made + before + (size_t)size, now.raw + now.raw_size - after, after);
-    row->made->size += before + (size_t)size + after;
-    return take_made(cell, before + (size_t)size + after, now.quoted);
+    old.text = now.raw + before;
+    int size = ce_decimal_set(&old, value, fit, made + before, CE_DECIMAL_TEXT);
+    if (size < 0)
+        return no_room;
+    if (before + after > 0) {
+        memcpy(made, now.raw, before);
+        memcpy(made + before + (size_t)size, now.raw + now.raw_size - after, after);
+    }
+    size_t all = before + (size_t)size + after;
+    row->made->size += all;
+    return fit == CE_FIT_NEAREST ? take_new(cell, all, now.quoted)
+                                 : take_made(cell, all, now.quoted);
 }
 
 const struct ce_row_form ce_csv_row_form = {

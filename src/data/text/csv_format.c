@@ -17,16 +17,13 @@ static int fail_unclosed(const struct ce_text_table *table, uint64_t line, struc
 static int csv_next(struct ce_text_scan *scan, struct ce_text_record *ret_record,
                     struct ce_error *err)
 {
-    struct ce_text_record record;
-    switch (ce_csv_scan(scan, true, &record)) {
+    switch (ce_csv_scan(scan, true, ret_record)) {
     case CE_CSV_RECORD:
-        *ret_record = record;
         return 1;
     case CE_CSV_END:
-        *ret_record = record;
         return 0;
     case CE_CSV_UNCLOSED:
-        return fail_unclosed(scan->table, record.line, err);
+        return fail_unclosed(scan->table, ret_record->line, err);
     default:
         return ce_fail_memory(err);
     }

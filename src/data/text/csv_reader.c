@@ -60,7 +60,7 @@ static int window_make_room(struct ce_csv_reader *r, struct ce_error *err)
     }
     r->scan.at = r->window;
     r->scan.end = r->window + kept;
-    r->scan.block = NULL;
+    r->scan.window = NULL;
     return 0;
 }
 

@@ -1,33 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* Comparing two text tables, row by row.
- *
- * Rows are paired as they come, and a pair's cells are compared by value. Where the pairs that
- * follow agree clearly less than those before did, some rows may be in one of the files alone: the
- * smallest shift, up to a window of rows, under which they agree clearly better says how many. A
- * search that finds none is not repeated at once, so files that differ everywhere cost little more
- * than others. */
+/* Comparing two text tables, row by row: which rows belong together is up to data/align.h, and a
+ * pair's cells are compared by value. */
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "data/align.h"
 #include "data/text/text_internal.h"
-
-enum {
-    WINDOW = 4096, /* the longest shift */
-    NEAR = 64,
-    RUN = 16,    /* pairs that tell whether a shift is right */
-    MEMORY = 64, /* pairs over which the usual agreement is averaged */
-    RING = 8192, /* rows that are kept of a file; more than WINDOW + RUN */
-};
-#define CLEARLY  0.25 /* a difference in the share of equal cells that means something */
-#define STRONG   0.5  /* ... that does after EVIDENCE cells: the next shift may be near */
-#define EVIDENCE 8
-#define HALF     0.5
 
 struct row {
     uint64_t ordinal;
     struct ce_buffer texts;
-    size_t *ends;     /* of each common column's text */
-    uint64_t *hashes; /* 0: the row has no such cell */
+    size_t *ends; /* of each common column's text */
 };
 
 struct side {
@@ -40,8 +23,8 @@ struct side {
     bool scanning, ended;
     size_t *columns; /* of this table, for each common one */
     size_t common;
-    struct row *rows; /* row n lies in n % RING */
-    uint64_t begin, end;
+    struct row *rows; /* row n lies in n % CE_ALIGN_RING */
+    uint64_t row_count;
 };
 
 struct comparison {
@@ -50,17 +33,14 @@ struct comparison {
     void (*cell)(void *ctx, const struct ce_diff_cell *cell);
     void *ctx;
     struct ce_diff diff;
-    double usual;              /* share of equal cells, of late */
-    uint64_t no_search_before; /* row of a */
-    uint64_t patience;         /* rows without a search after one that failed */
+    struct ce_align align; /* hash 0: the row has no such cell */
 };
 
 static void side_done(struct side *side)
 {
-    for (size_t i = 0; side->rows && i < RING; i++) {
+    for (size_t i = 0; side->rows && i < CE_ALIGN_RING; i++) {
         ce_buffer_done(&side->rows[i].texts);
         free(side->rows[i].ends);
-        free(side->rows[i].hashes);
     }
     free(side->rows);
     free(side->columns);
@@ -76,6 +56,7 @@ static void comparison_done(struct comparison *c)
 {
     side_done(&c->a);
     side_done(&c->b);
+    ce_align_done(&c->align);
     ce_diff_done(&c->diff);
 }
 
@@ -172,7 +153,7 @@ static int align_columns(struct comparison *c, struct ce_error *err)
 
 static int side_start(struct side *side, struct ce_error *err)
 {
-    side->rows = calloc(RING, sizeof *side->rows);
+    side->rows = calloc(CE_ALIGN_RING, sizeof *side->rows);
     if (!side->rows)
         return ce_fail_memory(err);
     side->at_work = (struct ce_text_row){
@@ -202,6 +183,7 @@ static int next_chunk(struct side *side, struct ce_error *err)
         .line = chunk->line,
         .cells = side->scan.cells,
         .cell_capacity = side->scan.cell_capacity,
+        .special = side->scan.special,
     };
     return 1;
 }
@@ -220,13 +202,13 @@ static uint64_t hash_value(const char *text, size_t size, bool kind)
     return (hash ^ hash >> 31) | 1;
 }
 
-static int keep_row(struct side *side, const struct ce_text_record *record, struct ce_error *err)
+static int keep_row(struct side *side, const struct ce_text_record *record, uint64_t *ret_hashes,
+                    struct ce_error *err)
 {
-    struct row *row = &side->rows[side->end % RING];
+    struct row *row = &side->rows[side->row_count % CE_ALIGN_RING];
     if (!row->ends) {
         row->ends = calloc(side->common + 1, sizeof *row->ends);
-        row->hashes = calloc(side->common + 1, sizeof *row->hashes);
-        if (!row->ends || !row->hashes)
+        if (!row->ends)
             return ce_fail_memory(err);
     }
     row->ordinal = record->row;
@@ -234,161 +216,44 @@ static int keep_row(struct side *side, const struct ce_text_record *record, stru
     for (size_t i = 0; i < side->common; i++) {
         size_t column = side->columns[i], size;
         struct ce_cell cell = {0};
-        row->hashes[i] = 0;
+        ret_hashes[i] = 0;
         if (column < record->cell_count && record->cells[column].raw) {
             ce_row_cell(&side->at_work.row, column, &cell);
             cell.row = &side->at_work.row;
             const char *text = ce_cell_text(&cell, &size);
             if (!text || !ce_buffer_put(&row->texts, text, size))
                 return ce_fail_memory(err);
-            row->hashes[i] =
+            ret_hashes[i] =
                 hash_value(text, size, side->table->format->learn && record->cells[column].quoted);
         }
         row->ends[i] = row->texts.size;
     }
-    side->end++;
+    side->row_count++;
     return 0;
 }
 
-/* Makes sure that `count` rows are there, if the file has them; *ret_count: how many are. */
-static int look(struct side *side, uint64_t count, uint64_t *ret_count, struct ce_error *err)
+static int next_row(void *ctx, uint64_t *ret_hashes, struct ce_error *err)
 {
+    struct side *side = ctx;
     struct ce_text_record record;
-    while (side->end - side->begin < count && !side->ended) {
-        int got = 0;
-        side->at_work.record = &record;
-        if (side->scanning)
-            got = side->table->format->next(&side->scan, &record, err);
+    side->at_work.record = &record;
+    while (!side->ended) {
+        int got = side->scanning ? side->table->format->next(&side->scan, &record, err) : 0;
         if (got < 0)
             return got;
         side->scanning = got > 0;
-        if (got > 0)
-            CE_TRY(keep_row(side, &record, err));
-        else
-            CE_TRY(next_chunk(side, err));
+        if (got > 0) {
+            CE_TRY(keep_row(side, &record, ret_hashes, err));
+            return 1;
+        }
+        CE_TRY(next_chunk(side, err));
     }
-    *ret_count = side->end - side->begin;
     return 0;
-}
-
-static const struct row *row_at(const struct side *side, uint64_t ahead)
-{
-    return &side->rows[(side->begin + ahead) % RING];
 }
 
 /* ---- pairs ---- */
 
-static size_t equal_cells(const struct comparison *c, uint64_t ahead_a, uint64_t ahead_b)
-{
-    const uint64_t *a = row_at(&c->a, ahead_a)->hashes, *b = row_at(&c->b, ahead_b)->hashes;
-    size_t equal = 0;
-    for (size_t i = 0; i < c->common; i++)
-        equal += a[i] == b[i];
-    return equal;
-}
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-/* How many pairs of a run there are under a shift. */
-static int count_pairs(struct comparison *c, uint64_t ahead_a, uint64_t ahead_b,
-                       uint64_t *ret_pairs, struct ce_error *err)
-{
-    uint64_t count_a, count_b;
-    CE_TRY(look(&c->a, ahead_a + RUN, &count_a, err));
-    CE_TRY(look(&c->b, ahead_b + RUN, &count_b, err));
-    *ret_pairs = count_a <= ahead_a || count_b <= ahead_b
-                     ? 0
-                     : least(RUN, least(count_a - ahead_a, count_b - ahead_b));
-    return 0;
-}
-
-/* Whether the pairs that follow agree clearly less than usual, or less than pairs should. */
-static int agree_badly(struct comparison *c, bool *ret_badly, struct ce_error *err)
-{
-    uint64_t pairs;
-    size_t equal = 0;
-    CE_TRY(count_pairs(c, 0, 0, &pairs, err));
-    for (uint64_t i = 0; i < pairs; i++)
-        equal += equal_cells(c, i, i);
-    double least_share = c->usual - CLEARLY > HALF ? c->usual - CLEARLY : HALF;
-    *ret_badly = (double)equal < least_share * (double)(pairs * c->common);
-    return 0;
-}
-
-/* Whether the row is like none of those that follow it in its file. */
-static bool is_distinctive(const struct comparison *c, const struct side *side, uint64_t ahead)
-{
-    const uint64_t *row = row_at(side, ahead)->hashes;
-    uint64_t count = least(side->end - side->begin, ahead + RUN);
-    for (uint64_t other = ahead + 1; other < count; other++)
-        if (memcmp(row_at(side, other)->hashes, row, c->common * sizeof *row) == 0)
-            return false;
-    return true;
-}
-
-/* Whether leaving out that many rows makes the rest agree clearly better. */
-static int try_shift(struct comparison *c, uint64_t shift_a, uint64_t shift_b, bool *ret_better,
-                     struct ce_error *err)
-{
-    uint64_t count_a, count_b, pairs;
-    *ret_better = false;
-    CE_TRY(look(&c->a, shift_a + 1, &count_a, err));
-    CE_TRY(look(&c->b, shift_b + 1, &count_b, err));
-    if (count_a <= shift_a || count_b <= shift_b ||
-        2 * equal_cells(c, shift_a, shift_b) < c->common)
-        return 0;
-    CE_TRY(count_pairs(c, shift_a, shift_b, &pairs, err));
-    *ret_better = equal_cells(c, shift_a, shift_b) == c->common &&
-                  is_distinctive(c, &c->a, shift_a) && is_distinctive(c, &c->b, shift_b);
-    double gain = 0, cells = 0;
-    for (uint64_t i = 0; i < pairs && !*ret_better; i++) {
-        gain += (double)equal_cells(c, shift_a + i, shift_b + i) - (double)equal_cells(c, i, i);
-        cells += (double)c->common;
-        *ret_better = cells >= EVIDENCE && gain >= STRONG * cells;
-    }
-    *ret_better |= cells >= EVIDENCE && gain >= CLEARLY * cells; /* to the end of the run */
-    return 0;
-}
-
-/* How many rows are in one of the files alone before the next pair. */
-static int find_shift(struct comparison *c, uint64_t *ret_removed, uint64_t *ret_added,
-                      struct ce_error *err)
-{
-    bool badly, better;
-    *ret_removed = *ret_added = 0;
-    size_t equal = c->common > 0 ? equal_cells(c, 0, 0) : 0;
-    if (equal == c->common || c->a.begin < c->no_search_before)
-        return 0;
-    /* A pair that agrees halfway may still be a pair: it is not worth a long search. */
-    uint64_t window = 2 * equal < c->common ? WINDOW : NEAR;
-    CE_TRY(agree_badly(c, &badly, err));
-    if (!badly) {
-        c->patience = 0;
-        return 0;
-    }
-    for (uint64_t shift = 1; shift <= window; shift++) {
-        CE_TRY(try_shift(c, 0, shift, &better, err));
-        if (better) {
-            *ret_added = shift;
-            return 0;
-        }
-        CE_TRY(try_shift(c, shift, 0, &better, err));
-        if (better) {
-            *ret_removed = shift;
-            return 0;
-        }
-    }
-    if (window < WINDOW)
-        return 0;
-    c->patience = least(2 * c->patience + 1, WINDOW);
-    c->no_search_before = c->a.begin + c->patience;
-    return 0;
-}
-
-static void show(const struct row *row, size_t column, char ret_text[CE_DIFF_SHOWN],
+static void show(const struct row *row, size_t column, uint64_t hash, char ret_text[CE_DIFF_SHOWN],
                  bool *ret_missing)
 {
     size_t at = column > 0 ? row->ends[column - 1] : 0, size = row->ends[column] - at;
@@ -396,68 +261,60 @@ static void show(const struct row *row, size_t column, char ret_text[CE_DIFF_SHO
     if (size > 0)
         memcpy(ret_text, row->texts.data + at, size);
     ret_text[size] = '\0';
-    *ret_missing = row->hashes[column] == 0;
+    *ret_missing = hash == 0;
 }
 
 static void compare_pair(struct comparison *c)
 {
-    const struct row *a = row_at(&c->a, 0), *b = row_at(&c->b, 0);
-    if (c->common > 0)
-        c->usual += ((double)equal_cells(c, 0, 0) / (double)c->common - c->usual) / MEMORY;
+    uint64_t row_a = c->align.a.begin - 1, row_b = c->align.b.begin - 1;
+    const struct row *a = &c->a.rows[row_a % CE_ALIGN_RING], *b = &c->b.rows[row_b % CE_ALIGN_RING];
+    const uint64_t *hashes_a = ce_align_row(&c->align, &c->align.a, row_a);
+    const uint64_t *hashes_b = ce_align_row(&c->align, &c->align.b, row_b);
     for (size_t i = 0; i < c->common; i++) {
-        if (a->hashes[i] == b->hashes[i])
+        if (hashes_a[i] == hashes_b[i])
             continue;
         c->diff.cells_changed++;
         c->diff.columns[i].changed++;
         if (c->cell) {
             struct ce_diff_cell cell = {.row = a->ordinal, .column = c->diff.columns[i].name};
-            show(a, i, cell.a, &cell.a_missing);
-            show(b, i, cell.b, &cell.b_missing);
+            show(a, i, hashes_a[i], cell.a, &cell.a_missing);
+            show(b, i, hashes_b[i], cell.b, &cell.b_missing);
             c->cell(c->ctx, &cell);
         }
     }
-    c->a.begin++;
-    c->b.begin++;
 }
 
 /* ---- the whole ---- */
 
 static int compare_rows(struct comparison *c, struct ce_error *err)
 {
-    for (;;) {
-        uint64_t count_a, count_b, removed, added;
-        CE_TRY(look(&c->a, 1, &count_a, err));
-        CE_TRY(look(&c->b, 1, &count_b, err));
-        if (count_a == 0 && count_b == 0)
-            return 0;
-        if (count_a == 0 || count_b == 0) {
-            removed = count_a;
-            added = count_b;
-        } else {
-            CE_TRY(find_shift(c, &removed, &added, err));
-        }
+    uint64_t removed, added;
+    int r;
+    c->align.a = (struct ce_align_side){.ctx = &c->a, .next = next_row};
+    c->align.b = (struct ce_align_side){.ctx = &c->b, .next = next_row};
+    CE_TRY(ce_align_init(&c->align, c->common, err));
+    while ((r = ce_align_next(&c->align, &removed, &added, err)) > 0) {
         c->diff.rows_removed += removed;
         c->diff.rows_added += added;
-        c->a.begin += removed;
-        c->b.begin += added;
         if (removed == 0 && added == 0)
             compare_pair(c);
     }
+    c->diff.rows_a = c->align.a.end;
+    c->diff.rows_b = c->align.b.end;
+    return r;
 }
 
 int ce_text_diff(const char *a, const char *b,
                  void (*cell)(void *ctx, const struct ce_diff_cell *cell), void *ctx,
                  struct ce_diff *ret_diff, struct ce_error *err)
 {
-    CE_CLEANUP(comparison_done) struct comparison c = {.cell = cell, .ctx = ctx, .usual = 1};
+    CE_CLEANUP(comparison_done) struct comparison c = {.cell = cell, .ctx = ctx};
     CE_TRY(side_open(&c.a, a, err));
     CE_TRY(side_open(&c.b, b, err));
     CE_TRY(align_columns(&c, err));
     CE_TRY(side_start(&c.a, err));
     CE_TRY(side_start(&c.b, err));
     CE_TRY(compare_rows(&c, err));
-    c.diff.rows_a = c.a.end;
-    c.diff.rows_b = c.b.end;
     *ret_diff = c.diff;
     c.diff = (struct ce_diff){0};
     return 0;

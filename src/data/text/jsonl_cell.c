@@ -175,6 +175,7 @@ static const char *leave_out(struct ce_cell *cell)
     if (why)
         return why;
     ce_text_row_made(row, cell->column)->leave_out = true;
+    row->leaves_out = true;
     refresh(cell);
     return NULL;
 }

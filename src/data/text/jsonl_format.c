@@ -3,9 +3,9 @@
  * columns, in the order in which the file first mentions them.
  *
  * Lines end with LF or CRLF, the last one may lack its end; lines of blanks alone are no records. A
- * key that an object repeats counts where it comes first. A value is a cell as it stands in the
- * file, strings with their quotes; a key that an object lacks is a cell that the record has not.
- * Bytes that are no UTF-8 pass. */
+ * key that an object repeats counts where it comes last, as for other readers. A value is a cell as
+ * it stands in the file, strings with their quotes; a key that an object lacks is a cell that the
+ * record has not. Bytes that are no UTF-8 pass. */
 #include <inttypes.h>
 
 #include "base/cleanup.h"
@@ -227,7 +227,7 @@ static int scan_line(struct ce_text_scan *scan, const char *line, const char *te
     while (r == 0 && (r = line_walk_next(&w, &member, &column)) > 0) {
         r = 0;
         scan->unknown += column < 0;
-        if (column < 0 || scan->cells[column].raw)
+        if (column < 0)
             continue;
         scan->cells[column] = (struct ce_text_cell){
             .raw = line + (member.value - text),

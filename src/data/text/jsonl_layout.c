@@ -9,8 +9,8 @@
 
 struct member {
     struct ce_json_member json;
-    int column;  /* -1: it is none */
-    bool repeat; /* its key was there before */
+    int column;    /* -1: it is none */
+    bool repeated; /* its key comes again, and that one counts */
 };
 
 /* A line being laid out. */
@@ -20,7 +20,7 @@ struct layout {
     const struct ce_layout_cell *cells;
     size_t cell_count;
     int *place;   /* of each column of the table among `cells`; -1: it is left out */
-    int *first;   /* the member that is each column; -1: there is none */
+    int *last;    /* the member that is each column; -1: there is none */
     bool ordered; /* the columns that stay keep their order */
 
     char *line;       /* a copy of the record with a line feed behind it */
@@ -35,7 +35,7 @@ struct layout {
 static void layout_done(struct layout *l)
 {
     free(l->place);
-    free(l->first);
+    free(l->last);
     free(l->line);
     free(l->members);
 }
@@ -47,11 +47,11 @@ static int find_places(struct layout *l, struct ce_error *err)
     size_t columns = l->table->column_count;
     int last = -1;
     l->place = malloc((columns + 1) * sizeof *l->place);
-    l->first = malloc((columns + 1) * sizeof *l->first);
-    if (!l->place || !l->first)
+    l->last = malloc((columns + 1) * sizeof *l->last);
+    if (!l->place || !l->last)
         return ce_fail_memory(err);
     for (size_t i = 0; i < columns; i++)
-        l->place[i] = l->first[i] = -1;
+        l->place[i] = l->last[i] = -1;
     l->ordered = true;
     for (size_t i = 0; i < l->cell_count; i++) {
         int column = l->cells[i].column;
@@ -77,10 +77,12 @@ static int add_member(struct layout *l, const struct ce_json_member *json, struc
     int column = ce_jsonl_names_find(l->table, json->key + 1, json->key_size - 2);
     if (column < -1)
         return ce_fail_memory(err);
-    bool repeat = column >= 0 && l->first[column] >= 0;
-    if (column >= 0 && !repeat)
-        l->first[column] = (int)l->count;
-    l->members[l->count++] = (struct member){.json = *json, .column = column, .repeat = repeat};
+    if (column >= 0) {
+        if (l->last[column] >= 0)
+            l->members[l->last[column]].repeated = true;
+        l->last[column] = (int)l->count;
+    }
+    l->members[l->count++] = (struct member){.json = *json, .column = column};
     return 0;
 }
 
@@ -156,13 +158,13 @@ static bool put_in_place(struct layout *l, const struct member *m)
     int place = l->place[m->column];
     if (place < 0 || !cell)
         return true;
-    return put_member(l, m, l->cells[place].name, m->repeat ? NULL : cell);
+    return put_member(l, m, l->cells[place].name, m->repeated ? NULL : cell);
 }
 
 /* Whether it is a column's member that stays. */
 static bool is_kept_column(const struct layout *l, const struct member *m)
 {
-    return m->column >= 0 && !m->repeat && l->place[m->column] >= 0 && cell_of(l, m->column);
+    return m->column >= 0 && !m->repeated && l->place[m->column] >= 0 && cell_of(l, m->column);
 }
 
 /* The columns' members go, in their new order, where columns' members were. */
@@ -173,9 +175,9 @@ static bool put_reordered(struct layout *l)
         const struct member *m = &l->members[i];
         if (is_kept_column(l, m)) {
             /* There are as many of them in `cells`. */
-            while (next->column < 0 || l->first[next->column] < 0 || !cell_of(l, next->column))
+            while (next->column < 0 || l->last[next->column] < 0 || !cell_of(l, next->column))
                 next++;
-            m = &l->members[l->first[next++->column]];
+            m = &l->members[l->last[next++->column]];
         }
         if (!put_in_place(l, m))
             return false;

@@ -131,7 +131,7 @@ int ce_text_revert(const char *out, const char *key_path, const char *back_path,
     char found[CE_SHA256_HEX];
 
     if (strcmp(back_path, "-") != 0 &&
-        (strcmp(back_path, out) == 0 || strcmp(back_path, key_path) == 0))
+        (ce_paths_meet(back_path, out) || ce_paths_meet(back_path, key_path)))
         return ce_fail(err, EINVAL, "'%s' is both input and output", back_path);
     CE_TRY(ce_key2_open(key_path, &key, err));
     const char *kind = json_string_value(json_object_get(ce_key2_header(key), "kind"));

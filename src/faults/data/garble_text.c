@@ -137,37 +137,41 @@ static char mistyped(const char *p, struct dice *dice)
     return is_upper(*p) ? other_case(c) : c;
 }
 
-/* The place of one error among characters [from, to): a key of the keyboard if there is any. */
-static size_t error_place(const char *text, size_t size, size_t from, size_t to, struct dice *dice)
+/* The place of one error among the `count` characters from `text` on: a key of the keyboard if
+ * there is any. */
+static const char *error_place(const char *text, const char *end, size_t count, struct dice *dice)
 {
-    size_t first = from + throw_below(dice, to - from), keys = 0;
-    const char *begin = character_at(text, size, from), *end = text + size, *p = begin;
-    for (size_t i = from; i < to; i++, p += character_size(p, end))
+    size_t keys = 0, any = throw_below(dice, count);
+    const char *p = text;
+    for (size_t i = 0; i < count; i++, p += character_size(p, end))
         keys += neighbours_of(*p) != NULL;
     if (keys == 0)
-        return first;
+        return character_at(text, (size_t)(end - text), any);
     size_t wanted = throw_below(dice, keys);
-    p = begin;
-    for (size_t i = from; i < to; i++, p += character_size(p, end))
-        if (neighbours_of(*p) && wanted-- == 0)
-            return i;
-    return first;
+    for (p = text; !neighbours_of(*p) || wanted-- > 0; p += character_size(p, end))
+        ;
+    return p;
 }
 
 /* Makes one error in each stretch of `period` characters, at least one. */
 static void mistype(struct ce_copy *copy, size_t count, int64_t period, struct dice *dice)
 {
     size_t errors = count / (size_t)period > 0 ? count / (size_t)period : 1;
-    /* From the end, so that the places before stay where they are. */
-    for (size_t i = errors; i-- > 0;) {
-        size_t from = i * count / errors, to = (i + 1) * count / errors;
-        size_t place = error_place(copy->text, copy->size, from, to, dice);
-        char *at = copy->text + (character_at(copy->text, copy->size, place) - copy->text);
-        size_t old = character_size(at, copy->text + copy->size);
-        *at = mistyped(at, dice);
-        memmove(at + 1, at + old, (size_t)(copy->text + copy->size - at) - old);
-        copy->size -= old - 1;
+    const char *in = copy->text, *end = copy->text + copy->size;
+    char *out = copy->text; /* never ahead of `in`: an error is one byte */
+    for (size_t i = 0; i < errors; i++) {
+        size_t characters = (i + 1) * count / errors - i * count / errors;
+        const char *place = error_place(in, end, characters, dice);
+        for (; characters > 0; characters--) {
+            size_t size = character_size(in, end);
+            if (in == place)
+                *out++ = mistyped(in, dice);
+            else
+                out = (char *)memmove(out, in, size) + size;
+            in += size;
+        }
     }
+    copy->size = (size_t)(out - copy->text);
 }
 
 const char *ce_garble_typo(struct ce_cell *cell, int64_t period)

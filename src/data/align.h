@@ -2,11 +2,15 @@
 /* Which rows of two tables belong together: rows are known by the hashes of their cells.
  *
  * Rows are paired as they come. Where the pairs that follow agree clearly less than those before
- * did, some rows may be in one of the tables alone: the smallest shift, up to a window of rows,
- * under which they agree clearly better says how many. A search that finds none is not repeated at
- * once, so tables that differ everywhere cost little more than others. */
-#ifndef CE_DATA_ARROW_ALIGN_H
-#define CE_DATA_ARROW_ALIGN_H
+ * did, the rows ahead are aligned: pairs, and rows that are in one of the tables alone, such that
+ * as much as possible agrees. A block of rows that is longer than what is aligned is looked for by
+ * trying shifts. A search that finds nothing is not repeated at once, so tables that differ
+ * everywhere cost little more than others.
+ *
+ * A cell that is like its neighbours in the column says little about which row it belongs to: cells
+ * weigh as much as their column varies nearby. */
+#ifndef CE_DATA_ALIGN_H
+#define CE_DATA_ALIGN_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,7 +35,10 @@ struct ce_align_side {
 struct ce_align {
     struct ce_align_side a, b;
     size_t cells;              /* in a row */
-    double usual;              /* share of equal cells, of late */
+    double *weights;           /* of the cells of a row; their sum is 1 */
+    uint64_t weighed_until;    /* row of a */
+    float *scores;             /* of the alignment at work */
+    double usual;              /* how much pairs agreed, of late */
     uint64_t no_search_before; /* row of a */
     uint64_t patience;         /* rows without a search after one that failed */
 };
