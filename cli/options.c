@@ -243,9 +243,10 @@ static int require_operands(const struct cli_command *command, const struct cli_
     if (!missing && command->second && !command->second_optional && !args->second)
         missing = command->second;
     if (missing)
-        return cli_fail(err, CE_EXIT_USAGE, EINVAL, "%s needs a %s: chaoseater %s %s%s%s",
-                        command->name, missing, command->name, command->operand,
-                        command->second ? " " : "", command->second ? command->second : "");
+        return cli_fail(err, CE_EXIT_USAGE, EINVAL, "%s needs %s %s: chaoseater %s %s%s%s",
+                        command->name, strchr("AEIO", missing[0]) ? "an" : "a", missing,
+                        command->name, command->operand, command->second ? " " : "",
+                        command->second ? command->second : "");
     return CE_EXIT_PASSED;
 }
 

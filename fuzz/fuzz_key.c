@@ -12,7 +12,7 @@
 #include "data/answer_key.h"
 #include "data/text/text_internal.h"
 
-CE_DEFINE_CLEANUP(struct ce_key2, ce_key2_close);
+CE_DEFINE_CLEANUP(struct ce_key, ce_key_close);
 
 /* What the keys are tried on. */
 static const char changed[] = "a,b\n1,2\n3,4\n5,6\n";
@@ -25,21 +25,21 @@ static void expect(bool held)
 
 static void read_key(const char *path)
 {
-    CE_CLEANUP(ce_key2_close_p) struct ce_key2 *key = NULL;
+    CE_CLEANUP(ce_key_close_p) struct ce_key *key = NULL;
     struct ce_error err = {0};
-    int r = ce_key2_open(path, &key, &err);
+    int r = ce_key_open(path, &key, &err);
     expect((r < 0) == (err.message[0] != '\0'));
     if (r < 0)
         return;
-    expect(json_is_object(ce_key2_header(key)) && json_is_object(ce_key2_trailer(key)));
+    expect(json_is_object(ce_key_header(key)) && json_is_object(ce_key_trailer(key)));
     struct ce_key_change change;
     int got;
-    while ((got = ce_key2_next(key, &change, &err)) > 0) {
+    while ((got = ce_key_next(key, &change, &err)) > 0) {
         char old[64];
         uint64_t size = 0;
         ssize_t n = 0;
         if (change.old_size % 2 == 0) /* the others are passed over */
-            while ((n = ce_key2_old(key, old, sizeof old, &err)) > 0)
+            while ((n = ce_key_old(key, old, sizeof old, &err)) > 0)
                 size += (uint64_t)n;
         expect(n < 0 || change.old_size % 2 != 0 || size == change.old_size);
     }
@@ -77,9 +77,9 @@ static void seal(const uint8_t *data, size_t size)
     ce_autofree char *path = ce_format("%s/key", folder);
     CE_CLEANUP(ce_output_free_p) struct ce_output *key = NULL;
     expect(path && ce_sha256_data(changed, sizeof changed - 1, sha, NULL) == 0);
-    if (ce_key2_begin(path, 0600, json_pack("{s:s}", "kind", "bytes"), &key, NULL) == 0 &&
+    if (ce_key_begin(path, 0600, json_pack("{s:s}", "kind", "bytes"), &key, NULL) == 0 &&
         ce_output_put(key, data, size, NULL) == 0 &&
-        ce_key2_end(key, json_pack("{s:s, s:s}", "sha256_in", sha, "sha256_out", sha), NULL) == 0 &&
+        ce_key_end(key, json_pack("{s:s, s:s}", "sha256_in", sha, "sha256_out", sha), NULL) == 0 &&
         ce_output_sync(key, NULL) == 0 && ce_output_publish(key, NULL) == 0) {
         read_key(path);
         revert_by(path);

@@ -32,8 +32,8 @@ static int put_json(struct ce_output *key, json_t *taken, struct ce_error *err)
     return ce_output_put(key, "\n", 1, err);
 }
 
-int ce_key2_begin(const char *path, mode_t mode, json_t *taken, struct ce_output **ret_key,
-                  struct ce_error *err)
+int ce_key_begin(const char *path, mode_t mode, json_t *taken, struct ce_output **ret_key,
+                 struct ce_error *err)
 {
     ce_autojson json_t *header = taken;
     CE_CLEANUP(ce_output_free_p) struct ce_output *key = NULL;
@@ -54,7 +54,7 @@ static inline size_t write_varint(unsigned char *p, uint64_t value)
     return n;
 }
 
-size_t ce_key2_head(const struct ce_key_change *change, char *ret_bytes)
+size_t ce_key_head(const struct ce_key_change *change, char *ret_bytes)
 {
     unsigned char *p = (unsigned char *)ret_bytes;
     uint64_t all = change->gap | change->row_step | change->what | change->fault |
@@ -76,7 +76,7 @@ size_t ce_key2_head(const struct ce_key_change *change, char *ret_bytes)
     return n + write_varint(p + n, change->old_size);
 }
 
-int ce_key2_end(struct ce_output *key, json_t *trailer, struct ce_error *err)
+int ce_key_end(struct ce_output *key, json_t *trailer, struct ce_error *err)
 {
     char footer[FOOTER + 1], seal[CE_SHA256_HEX];
     uint64_t trailer_at = ce_output_total(key);
@@ -88,7 +88,7 @@ int ce_key2_end(struct ce_output *key, json_t *trailer, struct ce_error *err)
 
 /* ---- reading ---- */
 
-struct ce_key2 {
+struct ce_key {
     char *path;
     struct ce_input *input;
     json_t *header, *trailer;
@@ -97,14 +97,14 @@ struct ce_key2 {
     uint64_t left;     /* bytes up to the trailer that were not taken yet */
     uint64_t old_left; /* of these, old bytes of the current change */
 };
-CE_DEFINE_CLEANUP(struct ce_key2, ce_key2_close);
+CE_DEFINE_CLEANUP(struct ce_key, ce_key_close);
 
 static int fail_damaged(const char *path, struct ce_error *err)
 {
     return ce_fail(err, EINVAL, "the answer key '%s' is damaged", path);
 }
 
-void ce_key2_close(struct ce_key2 *key)
+void ce_key_close(struct ce_key *key)
 {
     if (!key)
         return;
@@ -116,12 +116,12 @@ void ce_key2_close(struct ce_key2 *key)
     free(key);
 }
 
-const json_t *ce_key2_header(const struct ce_key2 *key)
+const json_t *ce_key_header(const struct ce_key *key)
 {
     return key->header;
 }
 
-const json_t *ce_key2_trailer(const struct ce_key2 *key)
+const json_t *ce_key_trailer(const struct ce_key *key)
 {
     return key->trailer;
 }
@@ -158,7 +158,7 @@ static void ending_add(struct ending *ending, const char *data, size_t size)
 }
 
 /* Reads the key through, hashing all but the last FOOTER bytes, and keeps its ending. */
-static int read_through(struct ce_key2 *key, struct ending *ending, char ret_hash[CE_SHA256_HEX],
+static int read_through(struct ce_key *key, struct ending *ending, char ret_hash[CE_SHA256_HEX],
                         struct ce_error *err)
 {
     CE_CLEANUP(ce_sha256_free_p) struct ce_sha256 *sha = ce_sha256_new();
@@ -185,7 +185,7 @@ static int read_through(struct ce_key2 *key, struct ending *ending, char ret_has
 }
 
 /* Checks the seal; *ret_trailer_at: where the changes end. */
-static int check_seal(struct ce_key2 *key, uint64_t *ret_trailer_at, struct ce_error *err)
+static int check_seal(struct ce_key *key, uint64_t *ret_trailer_at, struct ce_error *err)
 {
     char found[CE_SHA256_HEX], seal[CE_SHA256_HEX], footer[FOOTER + 1] = {0};
     ce_autofree char *bytes = malloc(2 * ENDING_MAX + BUFFER);
@@ -212,7 +212,7 @@ static int check_seal(struct ce_key2 *key, uint64_t *ret_trailer_at, struct ce_e
 }
 
 /* Makes sure that a byte is there: 1, or 0 where the trailer starts. */
-static int fill(struct ce_key2 *key, struct ce_error *err)
+static int fill(struct ce_key *key, struct ce_error *err)
 {
     if (key->left == 0)
         return 0;
@@ -229,7 +229,7 @@ static int fill(struct ce_key2 *key, struct ce_error *err)
     return 1;
 }
 
-static int read_byte(struct ce_key2 *key, struct ce_error *err)
+static int read_byte(struct ce_key *key, struct ce_error *err)
 {
     int r = fill(key, err);
     if (r <= 0)
@@ -239,7 +239,7 @@ static int read_byte(struct ce_key2 *key, struct ce_error *err)
 }
 
 /* The magic line was checked before. */
-static int read_header(struct ce_key2 *key, struct ce_error *err)
+static int read_header(struct ce_key *key, struct ce_error *err)
 {
     ce_autofree char *line = NULL;
     size_t size = 0, capacity = 0;
@@ -264,9 +264,9 @@ static int read_header(struct ce_key2 *key, struct ce_error *err)
     return json_is_object(key->header) ? 0 : fail_damaged(key->path, err);
 }
 
-int ce_key2_open(const char *path, struct ce_key2 **ret_key, struct ce_error *err)
+int ce_key_open(const char *path, struct ce_key **ret_key, struct ce_error *err)
 {
-    CE_CLEANUP(ce_key2_close_p) struct ce_key2 *key = calloc(1, sizeof *key);
+    CE_CLEANUP(ce_key_close_p) struct ce_key *key = calloc(1, sizeof *key);
     if (!key)
         return ce_fail_memory(err);
     key->path = strdup(path);
@@ -286,7 +286,7 @@ int ce_key2_open(const char *path, struct ce_key2 **ret_key, struct ce_error *er
 
 /* A number that goes on past the end, or past 64 bits, is damage that the seal cannot have missed:
  * the key was made so. */
-static int read_varint(struct ce_key2 *key, uint64_t *ret_value, struct ce_error *err)
+static int read_varint(struct ce_key *key, uint64_t *ret_value, struct ce_error *err)
 {
     uint64_t value = 0;
     for (int shift = 0; shift < 64; shift += 7) {
@@ -302,10 +302,10 @@ static int read_varint(struct ce_key2 *key, uint64_t *ret_value, struct ce_error
     return fail_damaged(key->path, err);
 }
 
-int ce_key2_next(struct ce_key2 *key, struct ce_key_change *ret_change, struct ce_error *err)
+int ce_key_next(struct ce_key *key, struct ce_key_change *ret_change, struct ce_error *err)
 {
     while (key->old_left > 0) {
-        ssize_t n = ce_key2_old(key, NULL, SIZE_MAX, err);
+        ssize_t n = ce_key_old(key, NULL, SIZE_MAX, err);
         if (n < 0)
             return (int)n;
     }
@@ -326,7 +326,7 @@ int ce_key2_next(struct ce_key2 *key, struct ce_key_change *ret_change, struct c
     return 1;
 }
 
-ssize_t ce_key2_old(struct ce_key2 *key, void *data, size_t size, struct ce_error *err)
+ssize_t ce_key_old(struct ce_key *key, void *data, size_t size, struct ce_error *err)
 {
     if (key->old_left == 0 || size == 0)
         return 0;

@@ -33,27 +33,27 @@ struct ce_key_change {
 
 /* Starts a key at `path`. `header` says what was done; it is taken over in every case. Keys whose
  * name ends in .gz or .zst are compressed. */
-int ce_key2_begin(const char *path, mode_t mode, json_t *header, struct ce_output **ret_key,
-                  struct ce_error *err);
+int ce_key_begin(const char *path, mode_t mode, json_t *header, struct ce_output **ret_key,
+                 struct ce_error *err);
 /* The bytes of one entry, old bytes not included: at most CE_KEY_HEAD_MAX. Threads write entries to
  * buffers of their own; who puts these together re-writes the first entry of each. */
 #define CE_KEY_HEAD_MAX 60
-size_t ce_key2_head(const struct ce_key_change *change, char *ret_bytes);
+size_t ce_key_head(const struct ce_key_change *change, char *ret_bytes);
 /* Adds what is only known at the end, and seals the key. `trailer` is taken over in every case. */
-int ce_key2_end(struct ce_output *key, json_t *trailer, struct ce_error *err);
+int ce_key_end(struct ce_output *key, json_t *trailer, struct ce_error *err);
 
 /* ---- reading ---- */
 
-struct ce_key2; /* stands at the next change */
+struct ce_key; /* stands at the next change */
 /* Opens a key and checks its seal: -EINVAL when it is none, of another version, or damaged. */
-int ce_key2_open(const char *path, struct ce_key2 **ret_key, struct ce_error *err);
-void ce_key2_close(struct ce_key2 *key);
-const json_t *ce_key2_header(const struct ce_key2 *key);
-const json_t *ce_key2_trailer(const struct ce_key2 *key);
+int ce_key_open(const char *path, struct ce_key **ret_key, struct ce_error *err);
+void ce_key_close(struct ce_key *key);
+const json_t *ce_key_header(const struct ce_key *key);
+const json_t *ce_key_trailer(const struct ce_key *key);
 /* The next change: 1, 0 at the end, or -errno. Old bytes that were not read of the one before are
  * passed over. */
-int ce_key2_next(struct ce_key2 *key, struct ce_key_change *ret_change, struct ce_error *err);
+int ce_key_next(struct ce_key *key, struct ce_key_change *ret_change, struct ce_error *err);
 /* At most `size` of its old bytes that are left; 0 when there are no more. */
-ssize_t ce_key2_old(struct ce_key2 *key, void *data, size_t size, struct ce_error *err);
+ssize_t ce_key_old(struct ce_key *key, void *data, size_t size, struct ce_error *err);
 
 #endif

@@ -14,11 +14,11 @@
 #include "data/parquet/parquet.h"
 #include "data/text/buffer.h"
 
-CE_DEFINE_CLEANUP(struct ce_key2, ce_key2_close);
+CE_DEFINE_CLEANUP(struct ce_key, ce_key_close);
 
 struct export
 {
-    struct ce_key2 *key;
+    struct ce_key *key;
     struct ce_input *changed; /* NULL: new values are not asked for */
     struct ce_sha256 *sha;    /* of what was read of it */
     struct ce_output *to;
@@ -30,7 +30,7 @@ struct export
 
 static void export_done(struct export *export)
 {
-    ce_key2_close(export->key);
+    ce_key_close(export->key);
     ce_input_close(export->changed);
     ce_sha256_free(export->sha);
     ce_arrow_key_text_free(export->typed_text);
@@ -51,7 +51,7 @@ static int read_old(struct export *export, uint64_t size, struct ce_error *err)
         return ce_fail_memory(err);
     while (export->old.size < size) {
         ssize_t n =
-            ce_key2_old(export->key, room + export->old.size, (size_t)size - export->old.size, err);
+            ce_key_old(export->key, room + export->old.size, (size_t)size - export->old.size, err);
         if (n <= 0)
             return n < 0 ? (int)n : ce_fail(err, EINVAL, "the answer key is damaged");
         export->old.size += (size_t)n;
@@ -152,9 +152,9 @@ static int end_line(struct export *export, bool good, struct ce_error *err)
     return 0;
 }
 
-static const char *fault_name(const struct ce_key2 *key, uint64_t fault)
+static const char *fault_name(const struct ce_key *key, uint64_t fault)
 {
-    const json_t *faults = json_object_get(ce_key2_header(key), "faults");
+    const json_t *faults = json_object_get(ce_key_header(key), "faults");
     const char *name =
         json_string_value(json_object_get(json_array_get(faults, (size_t)fault), "fault"));
     return name ? name : "";
@@ -164,7 +164,7 @@ static const char *fault_name(const struct ce_key2 *key, uint64_t fault)
  * it. */
 static bool put_column(struct export *export, uint64_t what)
 {
-    const json_t *columns = json_object_get(ce_key2_header(export->key), "columns");
+    const json_t *columns = json_object_get(ce_key_header(export->key), "columns");
     size_t column = what >= CE_KEY_CELL ? (size_t)(what - CE_KEY_CELL) : json_array_size(columns);
     const char *name = json_string_value(json_array_get(columns, column));
     char position[24] = "";
@@ -211,7 +211,7 @@ static int put_changes(struct export *export, struct ce_error *err)
     struct ce_key_change change;
     uint64_t row = 0;
     int got;
-    while ((got = ce_key2_next(export->key, &change, err)) > 0) {
+    while ((got = ce_key_next(export->key, &change, err)) > 0) {
         row += change.row_step;
         CE_TRY(read_old(export, change.old_size, err));
         if (export->changed) {
@@ -247,7 +247,7 @@ static int require_same(struct export *export, const char *key, const char *chan
         return (int)n;
     ce_sha256_end(ce_take(export->sha), found);
     const char *wanted =
-        json_string_value(json_object_get(ce_key2_trailer(export->key), "sha256_out"));
+        json_string_value(json_object_get(ce_key_trailer(export->key), "sha256_out"));
     return wanted && strcmp(found, wanted) == 0
                ? 0
                : ce_fail(err, EINVAL, "'%s' is not the file that the answer key '%s' was made for",
@@ -257,8 +257,8 @@ static int require_same(struct export *export, const char *key, const char *chan
 static int open_key(struct export *export, const char *key, const char *changed,
                     struct ce_error *err)
 {
-    CE_TRY(ce_key2_open(key, &export->key, err));
-    const json_t *header = ce_key2_header(export->key);
+    CE_TRY(ce_key_open(key, &export->key, err));
+    const json_t *header = ce_key_header(export->key);
     const char *kind = json_string_value(json_object_get(header, "kind"));
     const char *format = json_string_value(json_object_get(header, "format"));
     export->typed = kind && strcmp(kind, "table") == 0;

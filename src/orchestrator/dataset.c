@@ -336,13 +336,21 @@ static json_t *names_json(const struct ce_names *names)
     return list;
 }
 
+/* A name that is no UTF-8 is told by its position. */
+static void set_count(json_t *by_column, const char *name, size_t index, uint64_t count)
+{
+    char position[32];
+    snprintf(position, sizeof position, "#%zu", index + 1);
+    if (json_object_set_new(by_column, name, json_integer((json_int_t)count)) < 0)
+        (void)json_object_set_new(by_column, position, json_integer((json_int_t)count));
+}
+
 static json_t *describe_diff(const struct ce_diff *diff, json_t *cells)
 {
     ce_autojson json_t *by_column = json_object();
     for (size_t i = 0; i < diff->column_count; i++)
         if (diff->columns[i].changed > 0)
-            (void)json_object_set_new(by_column, diff->columns[i].name,
-                                      json_integer((json_int_t)diff->columns[i].changed));
+            set_count(by_column, diff->columns[i].name, i, diff->columns[i].changed);
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:O, s:O}", "cells_changed",
                      (json_int_t)diff->cells_changed, "rows_a", (json_int_t)diff->rows_a, "rows_b",
                      (json_int_t)diff->rows_b, "rows_added", (json_int_t)diff->rows_added,

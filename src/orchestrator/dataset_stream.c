@@ -41,7 +41,7 @@ static int end_key(struct job_stream *stream, struct ce_error *err)
 {
     if (!stream->key)
         return 0;
-    CE_TRY(ce_key2_end(stream->key, ce_arrow_key_trailer(&stream->how, &stream->result), err));
+    CE_TRY(ce_key_end(stream->key, ce_arrow_key_trailer(&stream->how, &stream->result), err));
     CE_TRY(ce_output_sync(stream->key, err));
     return ce_output_publish(stream->key, err);
 }
@@ -137,8 +137,8 @@ static int make_stream(const struct ce_data_job *job, struct ArrowArrayStream *i
         .options = &stream->options,
     };
     if (options->key)
-        CE_TRY(ce_key2_begin(options->key, 0600, ce_arrow_key_header(&stream->how), &stream->key,
-                             err));
+        CE_TRY(
+            ce_key_begin(options->key, 0600, ce_arrow_key_header(&stream->how), &stream->key, err));
     stream->how.key = stream->key;
     CE_TRY(ce_arrow_mutate(in, &stream->how, &stream->result, &stream->inner, err));
     *ret_stream = ce_take(stream);

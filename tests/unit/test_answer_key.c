@@ -4,7 +4,7 @@
 #include "data/text/text_internal.h"
 #include "data_files.h"
 
-CE_DEFINE_CLEANUP(struct ce_key2, ce_key2_close);
+CE_DEFINE_CLEANUP(struct ce_key, ce_key_close);
 
 static const struct ce_key_change changes[] = {
     {.gap = 0, .row_step = 0, .what = CE_KEY_LAYOUT, .fault = 1, .new_size = 3, .old_size = 2},
@@ -22,10 +22,10 @@ static char old_byte(size_t change, size_t i)
 static int write_key(const char *path, bool sealed, struct ce_error *err)
 {
     CE_CLEANUP(ce_output_free_p) struct ce_output *key = NULL;
-    CE_TRY(ce_key2_begin(path, 0600, json_pack("{s:s}", "kind", "bytes"), &key, err));
+    CE_TRY(ce_key_begin(path, 0600, json_pack("{s:s}", "kind", "bytes"), &key, err));
     for (size_t i = 0; i < CE_COUNT(changes); i++) {
         char head[CE_KEY_HEAD_MAX];
-        size_t size = ce_key2_head(&changes[i], head);
+        size_t size = ce_key_head(&changes[i], head);
         CE_TRY(ce_output_put(key, head, size, err));
         for (size_t k = 0; k < changes[i].old_size; k++) {
             char c = old_byte(i, k);
@@ -33,7 +33,7 @@ static int write_key(const char *path, bool sealed, struct ce_error *err)
         }
     }
     if (sealed)
-        CE_TRY(ce_key2_end(key, json_pack("{s:i}", "rows", 9), err));
+        CE_TRY(ce_key_end(key, json_pack("{s:i}", "rows", 9), err));
     CE_TRY(ce_output_sync(key, err));
     return ce_output_publish(key, err);
 }
@@ -44,27 +44,27 @@ static void what_was_written_is_read(void)
     for (size_t n = 0; n < CE_COUNT(names); n++) {
         FOLDER(folder);
         const char *path = folder_file(&folder, names[n]);
-        CE_CLEANUP(ce_key2_close_p) struct ce_key2 *key = NULL;
+        CE_CLEANUP(ce_key_close_p) struct ce_key *key = NULL;
         struct ce_error err = {0};
         REQUIRE_OK(write_key(path, true, &err), err);
-        REQUIRE_OK(ce_key2_open(path, &key, &err), err);
-        CHECK_TEXT(json_string_value(json_object_get(ce_key2_header(key), "kind")), "bytes");
-        CHECK(json_integer_value(json_object_get(ce_key2_trailer(key), "rows")) == 9);
+        REQUIRE_OK(ce_key_open(path, &key, &err), err);
+        CHECK_TEXT(json_string_value(json_object_get(ce_key_header(key), "kind")), "bytes");
+        CHECK(json_integer_value(json_object_get(ce_key_trailer(key), "rows")) == 9);
         for (size_t i = 0; i < CE_COUNT(changes); i++) {
             struct ce_key_change change;
-            REQUIRE(ce_key2_next(key, &change, &err) == 1);
+            REQUIRE(ce_key_next(key, &change, &err) == 1);
             CHECK(memcmp(&change, &changes[i], sizeof change) == 0);
             char old[1000];
             ssize_t got;
             size_t at = 0;
-            while (i != 1 && (got = ce_key2_old(key, old, sizeof old, &err)) > 0)
+            while (i != 1 && (got = ce_key_old(key, old, sizeof old, &err)) > 0)
                 for (ssize_t k = 0; k < got; k++)
                     CHECK(old[k] == old_byte(i, at++));
             CHECK(i == 1 || at == change.old_size); /* the second's are passed over */
         }
         struct ce_key_change none;
-        CHECK(ce_key2_next(key, &none, &err) == 0);
-        CHECK(ce_key2_next(key, &none, &err) == 0);
+        CHECK(ce_key_next(key, &none, &err) == 0);
+        CHECK(ce_key_next(key, &none, &err) == 0);
     }
 }
 
@@ -82,16 +82,16 @@ static void damage_is_found_out(void)
         text[at] ^= 1;
         REQUIRE_OK(ce_file_replace(bad, text, size, &err), err);
         text[at] ^= 1;
-        struct ce_key2 *key = NULL;
+        struct ce_key *key = NULL;
         struct ce_error why = {0};
-        CHECK(ce_key2_open(bad, &key, &why) == -EINVAL && !key);
+        CHECK(ce_key_open(bad, &key, &why) == -EINVAL && !key);
         CHECK(strstr(why.message, "answer key") != NULL);
     }
     for (size_t cut = 0; cut < size; cut += cut < 100 || cut + 100 > size ? 1 : 997) {
         REQUIRE_OK(ce_file_replace(bad, text, cut, &err), err);
-        struct ce_key2 *key = NULL;
+        struct ce_key *key = NULL;
         struct ce_error why = {0};
-        CHECK(ce_key2_open(bad, &key, &why) == -EINVAL && !key);
+        CHECK(ce_key_open(bad, &key, &why) == -EINVAL && !key);
     }
 }
 
@@ -108,17 +108,17 @@ static void what_is_no_key_is_called_so(void)
     for (size_t i = 0; i < CE_COUNT(cases); i++) {
         FOLDER(folder);
         const char *path = folder_write(&folder, "k", cases[i].file, strlen(cases[i].file));
-        struct ce_key2 *key = NULL;
+        struct ce_key *key = NULL;
         struct ce_error err = {0};
-        CHECK(ce_key2_open(path, &key, &err) == -EINVAL && !key);
+        CHECK(ce_key_open(path, &key, &err) == -EINVAL && !key);
         CHECK(strstr(err.message, cases[i].says) != NULL);
     }
     FOLDER(folder);
     const char *path = folder_file(&folder, "unsealed");
-    struct ce_key2 *key = NULL;
+    struct ce_key *key = NULL;
     struct ce_error err = {0};
     REQUIRE_OK(write_key(path, false, &err), err);
-    CHECK(ce_key2_open(path, &key, &err) == -EINVAL && !key);
+    CHECK(ce_key_open(path, &key, &err) == -EINVAL && !key);
 }
 
 /* ---- reverting ---- */
@@ -179,10 +179,10 @@ static void numbers_that_do_not_fit_are_refused(void)
         CE_CLEANUP(ce_output_free_p) struct ce_output *key = NULL;
         struct ce_error err = {0};
         char head[CE_KEY_HEAD_MAX];
-        REQUIRE_OK(ce_key2_begin(path, 0600, json_pack("{s:s}", "kind", "bytes"), &key, &err), err);
-        REQUIRE_OK(ce_output_put(key, head, ce_key2_head(&wrong[i], head), &err), err);
+        REQUIRE_OK(ce_key_begin(path, 0600, json_pack("{s:s}", "kind", "bytes"), &key, &err), err);
+        REQUIRE_OK(ce_output_put(key, head, ce_key_head(&wrong[i], head), &err), err);
         json_t *trailer = json_pack("{s:s, s:s}", "sha256_in", sha, "sha256_out", sha);
-        REQUIRE_OK(ce_key2_end(key, trailer, &err), err);
+        REQUIRE_OK(ce_key_end(key, trailer, &err), err);
         REQUIRE_OK(ce_output_sync(key, &err), err);
         REQUIRE_OK(ce_output_publish(key, &err), err);
         CHECK(ce_text_revert(out, path, back, &err) == -EINVAL);

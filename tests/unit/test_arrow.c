@@ -8,7 +8,7 @@
 
 #define ROWS 10000
 
-CE_DEFINE_CLEANUP(struct ce_key2, ce_key2_close);
+CE_DEFINE_CLEANUP(struct ce_key, ce_key_close);
 
 /* ---- faults of our own ---- */
 
@@ -135,16 +135,16 @@ static void check_there_and_back(struct run *run, uint64_t row_count, struct ce_
     struct ArrowArrayStream out, back;
     struct ce_arrow_mutate how = {run->mutations, run->count, &run->profile, NULL, run->options};
     CE_CLEANUP(ce_output_free_p) struct ce_output *output = NULL;
-    CE_CLEANUP(ce_key2_close_p) struct ce_key2 *key = NULL;
+    CE_CLEANUP(ce_key_close_p) struct ce_key *key = NULL;
     FOLDER(folder);
     char changed[CE_SHA256_HEX], original[CE_SHA256_HEX], reverted[CE_SHA256_HEX] = "",
                                                           again[CE_SHA256_HEX];
     const char *path = folder_file(&folder, "key");
 
-    REQUIRE_OK(ce_key2_begin(path, 0600, ce_arrow_key_header(&how), &output, err), *err);
+    REQUIRE_OK(ce_key_begin(path, 0600, ce_arrow_key_header(&how), &output, err), *err);
     REQUIRE_OK(mutated(run, row_count, 777, output, &out, err), *err);
     REQUIRE_OK(ce_arrow_digest(&out, changed, err), *err);
-    REQUIRE_OK(ce_key2_end(output, ce_arrow_key_trailer(&how, &run->result), err), *err);
+    REQUIRE_OK(ce_key_end(output, ce_arrow_key_trailer(&how, &run->result), err), *err);
     REQUIRE_OK(ce_output_sync(output, err), *err);
     REQUIRE_OK(ce_output_publish(output, err), *err);
     CHECK_TEXT(run->result.sha256_out, changed);
@@ -154,7 +154,7 @@ static void check_there_and_back(struct run *run, uint64_t row_count, struct ce_
     /* the same, cut in another way */
     uint64_t rows_out = run->result.rows_out;
     REQUIRE_OK(mutated(run, row_count, 4096, NULL, &out, err), *err);
-    REQUIRE_OK(ce_key2_open(path, &key, err), *err);
+    REQUIRE_OK(ce_key_open(path, &key, err), *err);
     REQUIRE_OK(ce_arrow_revert(&out, key, reverted, &back, err), *err);
     REQUIRE_OK(ce_arrow_digest(&back, again, err), *err);
     CHECK(run->result.rows_out == rows_out);
@@ -504,20 +504,20 @@ static void a_key_of_something_else_is_refused(void)
     BEGIN(cells("noise", 0.1, add_one), rows(0.1, CE_ROW_COPY, CE_PLACE_NEXT, 0));
     struct ce_arrow_mutate how = {run.mutations, run.count, &run.profile, NULL, NULL};
     CE_CLEANUP(ce_output_free_p) struct ce_output *output = NULL;
-    CE_CLEANUP(ce_key2_close_p) struct ce_key2 *key = NULL;
+    CE_CLEANUP(ce_key_close_p) struct ce_key *key = NULL;
     FOLDER(folder);
     const char *path = folder_file(&folder, "key");
     struct ArrowArrayStream out, back;
     char hex[CE_SHA256_HEX];
-    REQUIRE_OK(ce_key2_begin(path, 0600, ce_arrow_key_header(&how), &output, &err), err);
+    REQUIRE_OK(ce_key_begin(path, 0600, ce_arrow_key_header(&how), &output, &err), err);
     REQUIRE_OK(mutated(&run, ROWS, 777, output, &out, &err), err);
     REQUIRE_OK(ce_arrow_digest(&out, hex, &err), err);
-    REQUIRE_OK(ce_key2_end(output, ce_arrow_key_trailer(&how, &run.result), &err), err);
+    REQUIRE_OK(ce_key_end(output, ce_arrow_key_trailer(&how, &run.result), &err), err);
     REQUIRE_OK(ce_output_sync(output, &err), err);
     REQUIRE_OK(ce_output_publish(output, &err), err);
 
     /* a table with too few rows */
-    REQUIRE_OK(ce_key2_open(path, &key, &err), err);
+    REQUIRE_OK(ce_key_open(path, &key, &err), err);
     REQUIRE_OK(world_stream(ROWS / 2, 777, &out, &err), err);
     REQUIRE_OK(ce_arrow_revert(&out, key, NULL, &back, &err), err);
     CHECK(ce_arrow_digest(&back, hex, &err) == -EINVAL);
@@ -530,16 +530,16 @@ static void a_key_tells_old_values(void)
     BEGIN(cells("noise", 0.05, add_one));
     struct ce_arrow_mutate how = {run.mutations, run.count, &run.profile, NULL, NULL};
     CE_CLEANUP(ce_output_free_p) struct ce_output *output = NULL;
-    CE_CLEANUP(ce_key2_close_p) struct ce_key2 *key = NULL;
+    CE_CLEANUP(ce_key_close_p) struct ce_key *key = NULL;
     FOLDER(folder);
     const char *path = folder_file(&folder, "key");
     struct ArrowArrayStream out, in;
     struct seen before;
     char hex[CE_SHA256_HEX];
-    REQUIRE_OK(ce_key2_begin(path, 0600, ce_arrow_key_header(&how), &output, &err), err);
+    REQUIRE_OK(ce_key_begin(path, 0600, ce_arrow_key_header(&how), &output, &err), err);
     REQUIRE_OK(mutated(&run, ROWS, 777, output, &out, &err), err);
     REQUIRE_OK(ce_arrow_digest(&out, hex, &err), err);
-    REQUIRE_OK(ce_key2_end(output, ce_arrow_key_trailer(&how, &run.result), &err), err);
+    REQUIRE_OK(ce_key_end(output, ce_arrow_key_trailer(&how, &run.result), &err), err);
     REQUIRE_OK(ce_output_sync(output, &err), err);
     REQUIRE_OK(ce_output_publish(output, &err), err);
     REQUIRE_OK(world_stream(ROWS, 999, &in, &err), err);
@@ -549,8 +549,8 @@ static void a_key_tells_old_values(void)
     struct ce_key_change change;
     struct ce_buffer old = {0};
     uint64_t row = 0, wrong = 0, count = 0;
-    REQUIRE_OK(ce_key2_open(path, &key, &err), err);
-    while (ce_key2_next(key, &change, &err) > 0) {
+    REQUIRE_OK(ce_key_open(path, &key, &err), err);
+    while (ce_key_next(key, &change, &err) > 0) {
         const char *got;
         size_t size;
         old.size = 0;

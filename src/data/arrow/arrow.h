@@ -54,7 +54,7 @@ int ce_arrow_key_text_cell(struct ce_arrow_key_text *text, size_t column, const 
 
 /* The stream as it was before, from the changed one and its key; *ret_sha256 (65 bytes, may be
  * NULL) is filled at the end with that of the content given back. */
-int ce_arrow_revert(struct ArrowArrayStream *changed, struct ce_key2 *key, char *ret_sha256,
+int ce_arrow_revert(struct ArrowArrayStream *changed, struct ce_key *key, char *ret_sha256,
                     struct ArrowArrayStream *ret_out, struct ce_error *err);
 /* Hash of the content of a stream; releases it. */
 int ce_arrow_digest(struct ArrowArrayStream *in, char ret_hex[CE_SHA256_HEX], struct ce_error *err);

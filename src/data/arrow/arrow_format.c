@@ -7,7 +7,7 @@
 #include "data/arrow/source.h"
 #include "data/job.h"
 
-CE_DEFINE_CLEANUP(struct ce_key2, ce_key2_close);
+CE_DEFINE_CLEANUP(struct ce_key, ce_key_close);
 CE_DEFINE_CLEANUP(struct ce_arrow_ahead, ce_arrow_ahead_free);
 
 struct job {
@@ -126,7 +126,7 @@ static int find_statistics(struct job *job, struct ce_error *err)
 static int write_key_end(struct job *job, struct ce_error *err)
 {
     json_t *trailer = ce_arrow_key_trailer(&job->how, &job->result);
-    return trailer ? ce_key2_end(job->key, trailer, err) : ce_fail_memory(err);
+    return trailer ? ce_key_end(job->key, trailer, err) : ce_fail_memory(err);
 }
 
 static int inject(struct job *job, struct ce_error *err)
@@ -142,7 +142,7 @@ static int inject(struct job *job, struct ce_error *err)
                           err));
     if (job->key_path) {
         json_t *header = ce_arrow_key_header(&job->how);
-        CE_TRY(header ? ce_key2_begin(job->key_path, job->mode, header, &job->key, err)
+        CE_TRY(header ? ce_key_begin(job->key_path, job->mode, header, &job->key, err)
                       : ce_fail_memory(err));
     }
     job->how.key = job->key;
@@ -180,14 +180,14 @@ static int arrow_inject(const char *in, const char *out, const char *key,
 
 /* ---- reverting ---- */
 
-static const char *hash_of(const struct ce_key2 *key, const char *name)
+static const char *hash_of(const struct ce_key *key, const char *name)
 {
-    const char *text = json_string_value(json_object_get(ce_key2_trailer(key), name));
+    const char *text = json_string_value(json_object_get(ce_key_trailer(key), name));
     return text ? text : "";
 }
 
 /* A file that can be read again is read once before anything is written. */
-static int check_content(const char *out, const char *key_path, const struct ce_key2 *key,
+static int check_content(const char *out, const char *key_path, const struct ce_key *key,
                          struct ce_error *err)
 {
     struct ArrowArrayStream stream;
@@ -200,7 +200,7 @@ static int check_content(const char *out, const char *key_path, const struct ce_
                          out, key_path);
 }
 
-static int revert(struct job *job, struct ce_key2 *key, struct ce_error *err)
+static int revert(struct job *job, struct ce_key *key, struct ce_error *err)
 {
     struct ArrowArrayStream back;
     char found[CE_SHA256_HEX] = "";
@@ -222,11 +222,11 @@ static int revert(struct job *job, struct ce_key2 *key, struct ce_error *err)
 static int arrow_revert(const char *out, const char *key_path, const char *back,
                         struct ce_error *err)
 {
-    CE_CLEANUP(ce_key2_close_p) struct ce_key2 *key = NULL;
+    CE_CLEANUP(ce_key_close_p) struct ce_key *key = NULL;
     CE_CLEANUP(job_done) struct job job = {.in = out, .out_path = back, .key_path = key_path};
     if (strcmp(back, "-") != 0 && (ce_paths_meet(back, out) || ce_paths_meet(back, key_path)))
         return ce_fail(err, EINVAL, "'%s' is both input and output", back);
-    CE_TRY(ce_key2_open(key_path, &key, err));
+    CE_TRY(ce_key_open(key_path, &key, err));
     return revert(&job, key, err);
 }
 

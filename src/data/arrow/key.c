@@ -29,7 +29,7 @@ int ce_arrow_key_put(struct ce_arrow_pass *pass, uint64_t row_in, uint64_t row_o
         return 0;
     pass->entry_in = row_in;
     pass->entry_out = row_out;
-    return ce_buffer_put(&pass->entries, head, ce_key2_head(&change, head)) &&
+    return ce_buffer_put(&pass->entries, head, ce_key_head(&change, head)) &&
                    ce_buffer_put(&pass->entries, bytes, size)
                ? 0
                : ce_fail_memory(err);
@@ -243,13 +243,13 @@ void ce_arrow_layout_done(struct ce_arrow_layout *layout)
     *layout = (struct ce_arrow_layout){0};
 }
 
-int ce_arrow_key_old(struct ce_key2 *key, const struct ce_key_change *change, struct ce_buffer *out,
+int ce_arrow_key_old(struct ce_key *key, const struct ce_key_change *change, struct ce_buffer *out,
                      struct ce_error *err)
 {
     /* piece by piece: a damaged size must not become an allocation */
     char piece[4096];
     ssize_t n;
-    while ((n = ce_key2_old(key, piece, sizeof piece, err)) > 0)
+    while ((n = ce_key_old(key, piece, sizeof piece, err)) > 0)
         if (!ce_buffer_put(out, piece, (size_t)n))
             return ce_fail_memory(err);
     return (int)n;

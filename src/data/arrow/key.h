@@ -40,7 +40,7 @@ int ce_arrow_layout_read(const char *bytes, size_t size, struct ce_arrow_layout 
                          struct ce_error *err);
 void ce_arrow_layout_done(struct ce_arrow_layout *layout); /* a zeroed one is fine */
 /* All old bytes of the change that the key stands at. */
-int ce_arrow_key_old(struct ce_key2 *key, const struct ce_key_change *change, struct ce_buffer *out,
+int ce_arrow_key_old(struct ce_key *key, const struct ce_key_change *change, struct ce_buffer *out,
                      struct ce_error *err);
 
 #endif

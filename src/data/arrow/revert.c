@@ -14,7 +14,7 @@ struct entry {
 
 struct revert {
     struct ce_arrow_source source;
-    struct ce_key2 *key;
+    struct ce_key *key;
     struct ce_arrow_layout layout;
     struct ce_arrow_type *table; /* of the original */
     struct original {
@@ -61,7 +61,7 @@ static int misfit(struct ce_error *err)
 
 static int read_next(struct revert *revert, struct ce_error *err)
 {
-    int r = ce_key2_next(revert->key, &revert->next, err);
+    int r = ce_key_next(revert->key, &revert->next, err);
     if (r < 0)
         return r;
     revert->has_next = r > 0;
@@ -307,7 +307,7 @@ static int find_places(struct revert *revert, struct ce_error *err)
 
 static int read_layout(struct revert *revert, struct ce_error *err)
 {
-    const char *kind = json_string_value(json_object_get(ce_key2_header(revert->key), "kind"));
+    const char *kind = json_string_value(json_object_get(ce_key_header(revert->key), "kind"));
     if (!kind || strcmp(kind, "table") != 0)
         return ce_fail(err, EINVAL, "the answer key is not one of a typed table");
     CE_TRY(read_next(revert, err));
@@ -338,7 +338,7 @@ static int revert_start(struct revert *revert, struct ArrowArrayStream *changed,
     return ce_arrow_digest_new(revert->table->children, revert->column_count, &revert->digest, err);
 }
 
-int ce_arrow_revert(struct ArrowArrayStream *changed, struct ce_key2 *key, char *ret_sha256,
+int ce_arrow_revert(struct ArrowArrayStream *changed, struct ce_key *key, char *ret_sha256,
                     struct ArrowArrayStream *ret_out, struct ce_error *err)
 {
     struct ArrowSchema schema;

@@ -17,7 +17,7 @@
 #include "data/job.h"
 #include "data/parquet/parquet_internal.h"
 
-CE_DEFINE_CLEANUP(struct ce_key2, ce_key2_close);
+CE_DEFINE_CLEANUP(struct ce_key, ce_key_close);
 
 static bool parquet_is(const char *path, const char *magic, size_t size)
 {
@@ -114,7 +114,7 @@ static int key_begin(struct injection *job, struct ce_error *err)
         return ce_fail_memory(err);
     }
     json_decref(form);
-    CE_TRY(ce_key2_begin(job->key_path, job->file->mode, header, &job->key, err));
+    CE_TRY(ce_key_begin(job->key_path, job->file->mode, header, &job->key, err));
     job->how.key = job->key;
     return 0;
 }
@@ -142,7 +142,7 @@ static int inject_publish(struct injection *job, struct ce_error *err)
         json_t *trailer = ce_arrow_key_trailer(&job->how, job->result);
         if (!trailer)
             return ce_fail_memory(err);
-        CE_TRY(ce_key2_end(job->key, trailer, err));
+        CE_TRY(ce_key_end(job->key, trailer, err));
     }
     CE_TRY(output_set_mode(job->out, job->file, err));
     return ce_job_publish(job->out, job->key, job->key_path, err);
@@ -199,13 +199,13 @@ static int parquet_inject(const char *in, const char *out, const char *key,
 
 /* ---- reverting ---- */
 
-static const char *key_hash(const struct ce_key2 *key, const char *name)
+static const char *key_hash(const struct ce_key *key, const char *name)
 {
-    const char *hash = json_string_value(json_object_get(ce_key2_trailer(key), name));
+    const char *hash = json_string_value(json_object_get(ce_key_trailer(key), name));
     return hash ? hash : "";
 }
 
-static int revert_check(struct ce_parquet_file *file, const struct ce_key2 *key,
+static int revert_check(struct ce_parquet_file *file, const struct ce_key *key,
                         struct ce_error *err)
 {
     struct ArrowArrayStream stream;
@@ -217,7 +217,7 @@ static int revert_check(struct ce_parquet_file *file, const struct ce_key2 *key,
     return 0;
 }
 
-static int revert_rows(struct ce_parquet_file *file, struct ce_key2 *key,
+static int revert_rows(struct ce_parquet_file *file, struct ce_key *key,
                        const struct ce_parquet_form *form, struct ce_output *back,
                        struct ce_error *err)
 {
@@ -238,14 +238,14 @@ static int revert_rows(struct ce_parquet_file *file, struct ce_key2 *key,
 
 static int parquet_revert(const char *out, const char *key, const char *back, struct ce_error *err)
 {
-    CE_CLEANUP(ce_key2_close_p) struct ce_key2 *opened = NULL;
+    CE_CLEANUP(ce_key_close_p) struct ce_key *opened = NULL;
     CE_CLEANUP(ce_parquet_close_p) struct ce_parquet_file *file = NULL;
     CE_CLEANUP(ce_output_free_p) struct ce_output *to = NULL;
     struct ce_parquet_form form;
-    CE_TRY(ce_key2_open(key, &opened, err));
+    CE_TRY(ce_key_open(key, &opened, err));
     CE_TRY(ce_parquet_open(out, 0, &file, err));
     CE_TRY(revert_check(file, opened, err));
-    CE_TRY(ce_parquet_form_load(json_object_get(ce_key2_header(opened), "parquet"), &form, err));
+    CE_TRY(ce_parquet_form_load(json_object_get(ce_key_header(opened), "parquet"), &form, err));
     int r = output_open(back, file, &to, err);
     if (r == 0)
         r = revert_rows(file, opened, &form, to, err);

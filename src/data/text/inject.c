@@ -243,8 +243,7 @@ static int open_outputs(struct job *job, struct ce_error *err)
     if (!job->key_path)
         return 0;
     json_t *recipe = describe_recipe(job);
-    return recipe ? ce_key2_begin(job->key_path, mode, recipe, &job->key, err)
-                  : ce_fail_memory(err);
+    return recipe ? ce_key_begin(job->key_path, mode, recipe, &job->key, err) : ce_fail_memory(err);
 }
 
 /* Whether the output is the input, whatever it holds: then it need not be hashed once more. */
@@ -289,7 +288,7 @@ static int inject(struct job *job, size_t chunk_size, struct ce_error *err)
         CE_TRY(ce_output_digest(job->out, result->sha256_out, err));
     if (job->key) {
         json_t *trailer = ce_key_json_trailer(result, job->count);
-        CE_TRY(trailer ? ce_key2_end(job->key, trailer, err) : ce_fail_memory(err));
+        CE_TRY(trailer ? ce_key_end(job->key, trailer, err) : ce_fail_memory(err));
     }
     return ce_job_publish(job->out, job->key, job->key_path, err);
 }

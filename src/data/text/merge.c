@@ -111,7 +111,7 @@ static int put_head(struct ce_merger *m, struct ce_key_change change, uint64_t a
     char head[CE_KEY_HEAD_MAX];
     change.gap = ce_output_total(m->out) + ahead - m->last_end;
     change.row_step = row - m->last_row;
-    size_t size = ce_key2_head(&change, head);
+    size_t size = ce_key_head(&change, head);
     m->last_row = row;
     return ce_output_put(m->key, head, size, err);
 }

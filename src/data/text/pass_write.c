@@ -67,7 +67,7 @@ static int put_key(struct ce_pass_worker *w, const struct change *change, struct
         return ce_fail_memory(err);
     size_t head = 0;
     if (piece->changed) {
-        head = ce_key2_head(&entry, room);
+        head = ce_key_head(&entry, room);
     } else {
         entry.row_step = change->row;
         piece->first = entry;

@@ -9,7 +9,7 @@
 
 enum { BLOCK = 256 * 1024 };
 
-CE_DEFINE_CLEANUP(struct ce_key2, ce_key2_close);
+CE_DEFINE_CLEANUP(struct ce_key, ce_key_close);
 
 /* The changed file, read block by block and hashed on the way. */
 struct content {
@@ -98,17 +98,17 @@ static int check_content(const char *out, const char *key, const char *sha256_ou
     return strcmp(found, sha256_out) == 0 ? 0 : fail_other(out, key, err);
 }
 
-static int apply(struct ce_key2 *key, struct content *content, struct ce_output *back,
+static int apply(struct ce_key *key, struct content *content, struct ce_output *back,
                  struct ce_error *err)
 {
     struct ce_key_change change;
     char old[4096];
     int got;
-    while ((got = ce_key2_next(key, &change, err)) > 0) {
+    while ((got = ce_key_next(key, &change, err)) > 0) {
         CE_TRY(content_take(content, change.gap, back, err));
         CE_TRY(content_take(content, change.new_size, NULL, err));
         ssize_t n;
-        while ((n = ce_key2_old(key, old, sizeof old, err)) > 0)
+        while ((n = ce_key_old(key, old, sizeof old, err)) > 0)
             CE_TRY(ce_output_put(back, old, (size_t)n, err));
         if (n < 0)
             return (int)n;
@@ -116,16 +116,16 @@ static int apply(struct ce_key2 *key, struct content *content, struct ce_output 
     return got < 0 ? got : content_take_rest(content, back, err);
 }
 
-static const char *hash_of(const struct ce_key2 *key, const char *name)
+static const char *hash_of(const struct ce_key *key, const char *name)
 {
-    const char *text = json_string_value(json_object_get(ce_key2_trailer(key), name));
+    const char *text = json_string_value(json_object_get(ce_key_trailer(key), name));
     return text ? text : "";
 }
 
 int ce_text_revert(const char *out, const char *key_path, const char *back_path,
                    struct ce_error *err)
 {
-    CE_CLEANUP(ce_key2_close_p) struct ce_key2 *key = NULL;
+    CE_CLEANUP(ce_key_close_p) struct ce_key *key = NULL;
     CE_CLEANUP(content_done) struct content content = {.path = out};
     CE_CLEANUP(ce_output_free_p) struct ce_output *back = NULL;
     char found[CE_SHA256_HEX];
@@ -133,8 +133,8 @@ int ce_text_revert(const char *out, const char *key_path, const char *back_path,
     if (strcmp(back_path, "-") != 0 &&
         (ce_paths_meet(back_path, out) || ce_paths_meet(back_path, key_path)))
         return ce_fail(err, EINVAL, "'%s' is both input and output", back_path);
-    CE_TRY(ce_key2_open(key_path, &key, err));
-    const char *kind = json_string_value(json_object_get(ce_key2_header(key), "kind"));
+    CE_TRY(ce_key_open(key_path, &key, err));
+    const char *kind = json_string_value(json_object_get(ce_key_header(key), "kind"));
     if (!kind || strcmp(kind, "bytes") != 0)
         return fail_other(out, key_path, err);
     CE_TRY(content_open(&content, err));
