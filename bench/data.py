@@ -4,12 +4,13 @@
 
     bench/data.py [BUILD-FOLDER] [--sweep]        SIZE=500000000 ROUNDS=3 by default
 
+PEERS names another Python in which the peers (pandas, tab_err) are installed.
+
 Every command runs as a process of its own; CPU seconds (user + system) and the high-water mark of its memory are the
 kernel's. `--sweep` measures cost against rate and against size, and draws docs/data-cost.svg.
 """
 import os
 import pathlib
-import resource
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,19 @@ for name in numbers:
 for name in table.columns:
     table.loc[rng.random(len(table)) < 0.1, name] = None
 table = pandas.concat([table, table.sample(frac=0.05, random_state=42)])
+table.to_csv(sys.argv[2], index=False)
+"""
+
+
+TAB_ERR = """
+import sys, pandas
+from tab_err.api import low_level
+from tab_err import error_mechanism as mechanisms, error_type as types
+table = pandas.read_csv(sys.argv[1])
+for name in table.select_dtypes('number').columns:
+    table, _ = low_level.create_errors(table, name, 0.01, mechanisms.ECAR(), types.Outlier())
+for name in table.columns:
+    table, _ = low_level.create_errors(table, name, 0.1, mechanisms.ECAR(), types.MissingValue())
 table.to_csv(sys.argv[2], index=False)
 """
 
@@ -91,14 +105,23 @@ def compare(program, generator, folder):
     print(f"{'':44} reverted file is identical: {same}")
     show("chaoseater, no fault", best([program, "data", "inject", table, "-o", folder / "out.csv"]), SIZE)
     show("cp", best(["cp", table, folder / "copy.csv"]), SIZE)
-    script = folder / "peer.py"
-    script.write_text(PANDAS)
-    if subprocess.run([sys.executable, "-c", "import pandas"], capture_output=True).returncode == 0:
-        peer = best([sys.executable, script, table, folder / "peer.csv"], 1)
-        show("pandas, no key, once", peer, SIZE)
+    peer = run_peer("pandas", PANDAS, table, folder, "pandas, no key, once")
+    if peer:
         print(f"{'':44} chaoseater takes 1/{peer[1] / ours[1]:.0f} of its CPU time and 1/{peer[2] / ours[2]:.0f} of its memory")
-    else:
-        print("pandas: not installed (python3-pandas)")
+    run_peer("tab_err", TAB_ERR, table, folder, "tab_err, outliers and missing alone, once")
+
+
+def run_peer(package, code, table, folder, title):
+    """Runs a peer once, if the Python of $PEERS (default: this one) has it."""
+    python = os.environ.get("PEERS", sys.executable)
+    if subprocess.run([python, "-c", f"import {package}"], capture_output=True).returncode != 0:
+        print(f"{package}: not installed for {python}")
+        return None
+    script = folder / "peer.py"
+    script.write_text(code)
+    result = best([python, "-W", "ignore", script, table, folder / "peer.csv"], 1)
+    show(title, result, SIZE)
+    return result
 
 
 def sweep(program, generator, folder, root):

@@ -41,6 +41,7 @@ for part in "${@:-build}"; do
     bench)
         need wrk command -v wrk
         need hyperfine command -v hyperfine
+        need python3-pandas /usr/bin/python3 -c 'import pandas'
         ;;
     *)
         echo "setup: '$part' is not build, test or bench" >&2
