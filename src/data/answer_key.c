@@ -126,6 +126,12 @@ const json_t *ce_key_trailer(const struct ce_key *key)
     return key->trailer;
 }
 
+const char *ce_key_hash(const struct ce_key *key, const char *name)
+{
+    const char *hash = json_string_value(json_object_get(ce_key_trailer(key), name));
+    return hash ? hash : "";
+}
+
 static int check_magic(const char *path, const char *start, size_t size, struct ce_error *err)
 {
     if (size < strlen(MAGIC VERSION "\n") || memcmp(start, MAGIC, strlen(MAGIC)) != 0)

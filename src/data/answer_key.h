@@ -50,6 +50,9 @@ int ce_key_open(const char *path, struct ce_key **ret_key, struct ce_error *err)
 void ce_key_close(struct ce_key *key);
 const json_t *ce_key_header(const struct ce_key *key);
 const json_t *ce_key_trailer(const struct ce_key *key);
+/* The SHA-256 that the trailer holds under that name: "sha256_in" or "sha256_out". "" when it is
+ * missing, which no content has. */
+const char *ce_key_hash(const struct ce_key *key, const char *name);
 /* The next change: 1, 0 at the end, or -errno. Old bytes that were not read of the one before are
  * passed over. */
 int ce_key_next(struct ce_key *key, struct ce_key_change *ret_change, struct ce_error *err);

@@ -246,9 +246,7 @@ static int require_same(struct export *export, const char *key, const char *chan
     if (n < 0)
         return (int)n;
     ce_sha256_end(ce_take(export->sha), found);
-    const char *wanted =
-        json_string_value(json_object_get(ce_key_trailer(export->key), "sha256_out"));
-    return wanted && strcmp(found, wanted) == 0
+    return strcmp(found, ce_key_hash(export->key, "sha256_out")) == 0
                ? 0
                : ce_fail(err, EINVAL, "'%s' is not the file that the answer key '%s' was made for",
                          changed, key);

@@ -180,12 +180,6 @@ static int arrow_inject(const char *in, const char *out, const char *key,
 
 /* ---- reverting ---- */
 
-static const char *hash_of(const struct ce_key *key, const char *name)
-{
-    const char *text = json_string_value(json_object_get(ce_key_trailer(key), name));
-    return text ? text : "";
-}
-
 /* A file that can be read again is read once before anything is written. */
 static int check_content(const char *out, const char *key_path, const struct ce_key *key,
                          struct ce_error *err)
@@ -194,7 +188,7 @@ static int check_content(const char *out, const char *key_path, const struct ce_
     char found[CE_SHA256_HEX];
     CE_TRY(open_stream(out, NULL, NULL, NULL, &stream, err));
     CE_TRY(ce_arrow_digest(&stream, found, err));
-    return strcmp(found, hash_of(key, "sha256_out")) == 0
+    return strcmp(found, ce_key_hash(key, "sha256_out")) == 0
                ? 0
                : ce_fail(err, EINVAL, "'%s' is not the file that the answer key '%s' was made for",
                          out, key_path);
@@ -211,7 +205,7 @@ static int revert(struct job *job, struct ce_key *key, struct ce_error *err)
                           err));
     CE_TRY(ce_arrow_revert(&job->stream, key, found, &back, err));
     CE_TRY(ce_ipc_write(&back, &job->style, job->out, err));
-    if (strcmp(found, hash_of(key, "sha256_in")) != 0)
+    if (strcmp(found, ce_key_hash(key, "sha256_in")) != 0)
         return ce_fail(err, EINVAL,
                        "'%s' does not give back the original of '%s': the hashes differ",
                        job->key_path, job->in);

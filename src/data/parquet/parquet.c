@@ -199,12 +199,6 @@ static int parquet_inject(const char *in, const char *out, const char *key,
 
 /* ---- reverting ---- */
 
-static const char *key_hash(const struct ce_key *key, const char *name)
-{
-    const char *hash = json_string_value(json_object_get(ce_key_trailer(key), name));
-    return hash ? hash : "";
-}
-
 static int revert_check(struct ce_parquet_file *file, const struct ce_key *key,
                         struct ce_error *err)
 {
@@ -212,7 +206,7 @@ static int revert_check(struct ce_parquet_file *file, const struct ce_key *key,
     char hash[CE_SHA256_HEX];
     CE_TRY(ce_parquet_stream(file, &stream, err));
     CE_TRY(ce_arrow_digest(&stream, hash, err));
-    if (strcmp(hash, key_hash(key, "sha256_out")) != 0)
+    if (strcmp(hash, ce_key_hash(key, "sha256_out")) != 0)
         return ce_fail(err, EINVAL, "'%s' is not the file that this key was made for", file->path);
     return 0;
 }
@@ -223,12 +217,12 @@ static int revert_rows(struct ce_parquet_file *file, struct ce_key *key,
 {
     struct ArrowArrayStream changed, reverted;
     char hash[CE_SHA256_HEX] = "";
-    if (strcmp(key_hash(key, "sha256_in"), key_hash(key, "sha256_out")) == 0)
+    if (strcmp(ce_key_hash(key, "sha256_in"), ce_key_hash(key, "sha256_out")) == 0)
         return output_copy(back, file, err);
     CE_TRY(ce_parquet_stream(file, &changed, err));
     CE_TRY(ce_arrow_revert(&changed, key, hash, &reverted, err));
     CE_TRY(ce_parquet_write(back, &reverted, form, 0, err));
-    if (strcmp(hash, key_hash(key, "sha256_in")) != 0)
+    if (strcmp(hash, ce_key_hash(key, "sha256_in")) != 0)
         return ce_fail(err, EINVAL,
                        "the rows given back are not those that the key was made from; the key or "
                        "'%s' is damaged",

@@ -116,12 +116,6 @@ static int apply(struct ce_key *key, struct content *content, struct ce_output *
     return got < 0 ? got : content_take_rest(content, back, err);
 }
 
-static const char *hash_of(const struct ce_key *key, const char *name)
-{
-    const char *text = json_string_value(json_object_get(ce_key_trailer(key), name));
-    return text ? text : "";
-}
-
 int ce_text_revert(const char *out, const char *key_path, const char *back_path,
                    struct ce_error *err)
 {
@@ -139,15 +133,15 @@ int ce_text_revert(const char *out, const char *key_path, const char *back_path,
         return fail_other(out, key_path, err);
     CE_TRY(content_open(&content, err));
     if (ce_input_repeatable(content.input))
-        CE_TRY(check_content(out, key_path, hash_of(key, "sha256_out"), err));
+        CE_TRY(check_content(out, key_path, ce_key_hash(key, "sha256_out"), err));
     CE_TRY(ce_output_open(back_path, ce_input_mode(content.input), ce_packing_of_name(back_path),
                           &back, err));
     CE_TRY(apply(key, &content, back, err));
     ce_sha256_end(ce_take(content.sha), found);
-    if (strcmp(found, hash_of(key, "sha256_out")) != 0)
+    if (strcmp(found, ce_key_hash(key, "sha256_out")) != 0)
         return fail_other(out, key_path, err);
     CE_TRY(ce_output_digest(back, found, err));
-    if (strcmp(found, hash_of(key, "sha256_in")) != 0)
+    if (strcmp(found, ce_key_hash(key, "sha256_in")) != 0)
         return ce_fail(err, EINVAL,
                        "'%s' does not give back the original of '%s': the hashes differ", key_path,
                        out);
