@@ -122,6 +122,31 @@ double ce_normal_from(uint64_t word)
     return sqrt(-2 * logarithm(u1)) * cosine_of_turn(u2);
 }
 
+/* e^x for 0 <= x <= 700, by Taylor series after reduction to at most ln 2 / 2 around 0. */
+static double exponential(double x)
+{
+    static const double inverse_ln2 = 0x1.71547652b82fep+0;
+    /* ln 2 in two parts, so that n times the first is exact. */
+    static const double ln2_high = 0x1.62e42fefa38p-1, ln2_low = 0x1.ef35793c7673p-45;
+    /* 1 / k! */
+    static const double taylor[12] = {1.0,         1.0,          1.0 / 2,       1.0 / 6,
+                                      1.0 / 24,    1.0 / 120,    1.0 / 720,     1.0 / 5040,
+                                      1.0 / 40320, 1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800};
+    double n = rint(x * inverse_ln2);
+    double part = polynomial(taylor, x - n * ln2_high - n * ln2_low);
+    uint64_t bits = (uint64_t)((int64_t)n + 1023) << 52;
+    double power; /* 2^n */
+    memcpy(&power, &bits, sizeof power);
+    return part * power;
+}
+
+/* The inverse of its distribution: u^(-1/shape) for a uniform u of (0, 1]. */
+double ce_pareto_from(uint64_t word, double shape)
+{
+    double u = ((double)(word >> 11) + 1) * 0x1p-53;
+    return exponential(-logarithm(u) / shape);
+}
+
 double ce_stream_uniform(const struct ce_stream *stream, uint64_t n)
 {
     uint64_t words[2];

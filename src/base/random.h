@@ -40,9 +40,11 @@ double ce_stream_normal(const struct ce_stream *stream, uint64_t n);
  * bound > 0. */
 uint32_t ce_stream_below(const struct ce_stream *stream, uint64_t n, uint32_t bound);
 
-/* A word as a number in [0, 1), with 53 bits; and as a standard normal deviate. */
+/* A word as a number in [0, 1), with 53 bits; as a standard normal deviate; and as a Pareto deviate
+ * of at least 1 with that shape (1 or more), whose mean is shape / (shape - 1). */
 double ce_uniform_from(uint64_t word);
 double ce_normal_from(uint64_t word);
+double ce_pareto_from(uint64_t word, double shape);
 
 /* A seed for a run whose document states none; from the kernel. */
 uint64_t ce_random_seed(void);

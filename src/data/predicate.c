@@ -459,3 +459,36 @@ int ce_predicate_bind(struct ce_predicate *predicate, const char *const *names, 
     predicate->bound = true;
     return 0;
 }
+
+static size_t column_operands(const struct ce_predicate *predicate)
+{
+    size_t count = 0;
+    for (const struct node *node = predicate->last_made; node; node = node->made_before)
+        for (size_t i = 0; i < node->operand_count; i++)
+            count += node->operands[i].kind == OPERAND_COLUMN;
+    return count;
+}
+
+int ce_predicate_bind_own(struct ce_predicate *predicate, const char ***ret_names,
+                          size_t *ret_count, struct ce_error *err)
+{
+    const char **names = calloc(column_operands(predicate) + 1, sizeof *names);
+    size_t count = 0;
+    if (!names)
+        return ce_fail_memory(err);
+    for (struct node *node = predicate->last_made; node; node = node->made_before)
+        for (size_t i = 0; i < node->operand_count; i++) {
+            struct operand *operand = &node->operands[i];
+            if (operand->kind != OPERAND_COLUMN)
+                continue;
+            operand->column = 0;
+            while (operand->column < count && strcmp(names[operand->column], operand->text) != 0)
+                operand->column++;
+            names[operand->column] = operand->text;
+            count += operand->column == count;
+        }
+    predicate->bound = true;
+    *ret_names = names;
+    *ret_count = count;
+    return 0;
+}

@@ -25,6 +25,10 @@ void ce_predicate_free(struct ce_predicate *predicate); /* NULL is fine */
  * before ce_predicate_true(). */
 int ce_predicate_bind(struct ce_predicate *predicate, const char *const *names, size_t count,
                       const char *table, struct ce_error *err);
+/* The same for rows that have exactly the columns that it names, in the order of *ret_names: an
+ * array of borrowed names, to be freed with free(). */
+int ce_predicate_bind_own(struct ce_predicate *predicate, const char ***ret_names,
+                          size_t *ret_count, struct ce_error *err);
 bool ce_predicate_true(const struct ce_predicate *predicate, struct ce_row *row);
 
 #endif

@@ -368,19 +368,6 @@ int ce_merger_end(struct ce_merger *m, uint64_t *ret_rows, struct ce_fault_count
 
 /* ---- chunks ---- */
 
-static void add_counts(struct ce_fault_counts *counts, const struct ce_fault_counts *more)
-{
-    counts->eligible += more->eligible;
-    counts->selected += more->selected;
-    counts->changed += more->changed;
-    for (size_t i = 0; i < CE_SKIP_REASONS_MAX && more->skipped[i].reason; i++) {
-        ce_fault_counts_skip(counts, more->skipped[i].reason);
-        for (size_t k = 0; k < CE_SKIP_REASONS_MAX && counts->skipped[k].reason; k++)
-            if (strcmp(counts->skipped[k].reason, more->skipped[i].reason) == 0)
-                counts->skipped[k].count += more->skipped[i].count - 1;
-    }
-}
-
 static int add_piece(struct ce_merger *m, const struct ce_pass_result *result, size_t index,
                      struct ce_error *err)
 {
@@ -405,7 +392,7 @@ int ce_merger_add(struct ce_merger *m, const struct ce_chunk *chunk,
                   const struct ce_pass_result *result, struct ce_error *err)
 {
     for (size_t i = 0; i < m->plan->step_count; i++)
-        add_counts(&m->counts[i], &result->counts[i]);
+        ce_fault_counts_add(&m->counts[i], &result->counts[i]);
     m->rows += result->rows;
     m->unended = chunk->unended;
     m->any |= result->skipped;
