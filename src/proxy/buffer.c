@@ -72,6 +72,27 @@ int ce_buffer_append(struct ce_buffer *buffer, struct ce_blocks *blocks, const v
     return 0;
 }
 
+int ce_buffer_splice(struct ce_buffer *buffer, size_t at, size_t size, const char *data,
+                     size_t data_size)
+{
+    size_t behind = ce_buffer_size(buffer) - at - size;
+    while (data_size > size && buffer->capacity - buffer->end < data_size - size) {
+        if (buffer->start > 0) { /* the bytes move there */
+            memmove(buffer->data, ce_buffer_bytes(buffer), ce_buffer_size(buffer));
+            buffer->end -= buffer->start;
+            buffer->start = 0;
+        } else {
+            CE_TRY(grow(buffer, SIZE_MAX / 2));
+        }
+    }
+    char *place = ce_buffer_bytes(buffer) + at;
+    memmove(place + data_size, place + size, behind);
+    if (data_size > 0)
+        memcpy(place, data, data_size);
+    buffer->end = buffer->end + data_size - size;
+    return 0;
+}
+
 void ce_buffer_drop(struct ce_buffer *buffer, struct ce_blocks *blocks, size_t size)
 {
     buffer->start += size;

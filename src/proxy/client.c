@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "proxy/client.h"
 
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "proxy/http1.h"
+#include "proxy/line.h"
 
 enum {
     ANSWER_MAX = 64 * 1024 * 1024,
@@ -19,72 +18,37 @@ enum {
 
 /* A call under way. */
 struct call {
-    int fd;
-    int64_t begin, deadline;
+    struct ce_line line;
     int64_t first_byte_ns; /* 0 until there was one */
     char *data;            /* the answer's bytes as they came */
     size_t size, capacity;
     bool ended; /* the peer has closed its side */
 };
 
-/* Waits for an event. 0, -ETIMEDOUT or another error. */
-static int await(const struct call *call, short events, struct ce_error *err)
-{
-    for (;;) {
-        int64_t left = call->deadline - ce_now();
-        if (left <= 0)
-            return ce_fail(err, ETIMEDOUT, "no answer within %.3f s",
-                           (double)(call->deadline - call->begin) / (double)CE_SECOND);
-        struct timespec timeout = {.tv_sec = left / CE_SECOND, .tv_nsec = left % CE_SECOND};
-        struct pollfd pollfd = {.fd = call->fd, .events = events};
-        int r = ppoll(&pollfd, 1, &timeout, NULL);
-        if (r > 0)
-            return 0;
-        if (r < 0 && errno != EINTR)
-            return ce_fail(err, errno, "cannot wait for the connection: %s", strerror(errno));
-    }
-}
-
-static int finish_connect(const struct call *call, const struct ce_endpoint *endpoint,
-                          struct ce_error *err)
-{
-    CE_TRY(await(call, POLLOUT, err));
-    int code = 0;
-    socklen_t size = sizeof code;
-    if (getsockopt(call->fd, SOL_SOCKET, SO_ERROR, &code, &size) < 0)
-        code = errno;
-    if (code != 0) {
-        char text[160];
-        ce_endpoint_text(endpoint, text, sizeof text);
-        return ce_fail(err, code, "cannot connect to %s: %s", text, strerror(code));
-    }
-    return 0;
-}
-
 /* A server may answer and close before it has read everything: then the answer counts, so that is
  * no error here. */
-static int send_all(const struct call *call, const char *data, size_t size, struct ce_error *err)
+static int send_all(struct call *call, const char *data, size_t size, struct ce_error *err)
 {
     while (size > 0) {
-        ssize_t n = send(call->fd, data, size, MSG_NOSIGNAL);
+        ssize_t n = ce_line_send(&call->line, data, size);
         if (n >= 0) {
             data += n;
             size -= (size_t)n;
-        } else if (errno == EAGAIN) {
-            CE_TRY(await(call, POLLOUT, err));
-        } else if (errno == EPIPE || errno == ECONNRESET) {
+        } else if (n == -EAGAIN) {
+            CE_TRY(ce_line_await(&call->line, POLLOUT, err));
+        } else if (n == -EPIPE || n == -ECONNRESET) {
             return 0;
-        } else if (errno != EINTR) {
-            return ce_fail(err, errno, "cannot send: %s", strerror(errno));
+        } else {
+            return ce_fail(err, (int)-n, "cannot send: %s", strerror((int)-n));
         }
     }
     return 0;
 }
 
-static int send_request(const struct call *call, const struct ce_endpoint *endpoint,
+static int send_request(struct call *call, const struct ce_endpoint *endpoint,
                         const struct ce_http_call *request, struct ce_error *err)
 {
-    char host[160];
+    char host[CE_NAME_MAX + 8];
     ce_endpoint_text(endpoint, host, sizeof host);
     if (endpoint->address.ss_family == AF_UNIX)
         snprintf(host, sizeof host, "localhost");
@@ -94,7 +58,8 @@ static int send_request(const struct call *call, const struct ce_endpoint *endpo
         snprintf(length, sizeof length, "Content-Length: %zu\r\n", request->body_size);
     ce_autofree char *head =
         ce_format("%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n%s%s\r\n", request->method,
-                  request->path, host, request->headers ? request->headers : "", length);
+                  request->path, request->host ? request->host : host,
+                  request->headers ? request->headers : "", length);
     if (!head)
         return ce_fail_memory(err);
     size_t head_size = strlen(head);
@@ -123,21 +88,21 @@ static int read_more(struct call *call, struct ce_error *err)
         call->capacity = capacity;
     }
     for (;;) {
-        ssize_t n = recv(call->fd, call->data + call->size, call->capacity - call->size, 0);
+        ssize_t n =
+            ce_line_receive(&call->line, call->data + call->size, call->capacity - call->size);
         if (n > 0) {
             call->size += (size_t)n;
             if (call->first_byte_ns == 0)
-                call->first_byte_ns = ce_now() - call->begin;
+                call->first_byte_ns = ce_now() - call->line.begin;
             return 0;
         }
         if (n == 0) {
             call->ended = true;
             return 0;
         }
-        if (errno == EAGAIN)
-            CE_TRY(await(call, POLLIN, err));
-        else if (errno != EINTR)
-            return ce_fail(err, errno, "the connection broke: %s", strerror(errno));
+        if (n != -EAGAIN)
+            return ce_fail(err, (int)-n, "the connection broke: %s", strerror((int)-n));
+        CE_TRY(ce_line_await(&call->line, POLLIN, err));
     }
 }
 
@@ -206,7 +171,7 @@ static int run_call(struct call *call, const struct ce_endpoint *endpoint,
                     const struct ce_http_call *request, struct ce_http_answer *ret_answer,
                     struct ce_error *err)
 {
-    CE_TRY(finish_connect(call, endpoint, err));
+    CE_TRY(ce_line_open(&call->line, endpoint, CE_TLS_HTTP1, request->timeout_ns, err));
     CE_TRY(send_request(call, endpoint, request, err));
     struct ce_http_head head;
     size_t at = 0, body_size = 0;
@@ -218,7 +183,7 @@ static int run_call(struct call *call, const struct ce_endpoint *endpoint,
         .body = ce_take(call->data),
         .body_size = body_size,
         .first_byte_ns = call->first_byte_ns,
-        .total_ns = ce_now() - call->begin,
+        .total_ns = ce_now() - call->line.begin,
     };
     return 0;
 }
@@ -226,12 +191,9 @@ static int run_call(struct call *call, const struct ce_endpoint *endpoint,
 int ce_http_call(const struct ce_endpoint *endpoint, const struct ce_http_call *call,
                  struct ce_http_answer *ret_answer, struct ce_error *err)
 {
-    int64_t begin = ce_now();
-    ce_autofd int fd = ce_endpoint_connect(endpoint, err);
-    if (fd < 0)
-        return fd;
-    struct call state = {.fd = fd, .begin = begin, .deadline = begin + call->timeout_ns};
+    struct call state = {0};
     int r = run_call(&state, endpoint, call, ret_answer, err);
+    ce_line_close(&state.line);
     free(state.data);
     return r;
 }

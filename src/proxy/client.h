@@ -12,6 +12,7 @@
 struct ce_http_call {
     const char *method; /* "GET", "POST" */
     const char *path;
+    const char *host;    /* the Host field's value; NULL: the endpoint's address */
     const char *headers; /* extra lines, each ending in CRLF, or NULL */
     const char *body;
     size_t body_size;

@@ -2,18 +2,21 @@
 #include "proxy/endpoint.h"
 
 #include <arpa/inet.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "proxy/tls.h"
 
-enum { ENDPOINT_TEXT_SIZE = 160 };
+enum { ENDPOINT_TEXT_SIZE = CE_NAME_MAX + 8 };
 
 struct ce_endpoint ce_endpoint_loopback(int port)
 {
@@ -24,6 +27,171 @@ struct ce_endpoint ce_endpoint_loopback(int port)
     in->sin_port = htons((uint16_t)port);
     return endpoint;
 }
+
+/* ---- names ---- */
+
+static int parse_unix(const char *text, const char *path, struct ce_endpoint *endpoint,
+                      struct ce_error *err)
+{
+    struct sockaddr_un *un = (struct sockaddr_un *)&endpoint->address;
+    size_t size = strlen(path);
+    if (size == 0 || size >= sizeof un->sun_path)
+        return ce_fail(err, EINVAL, "'%s' is no address: a socket's path has 1 to %zu bytes", text,
+                       sizeof un->sun_path - 1);
+    un->sun_family = AF_UNIX;
+    memcpy(un->sun_path, path, size + 1);
+    endpoint->size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size + 1);
+    return 0;
+}
+
+static bool is_name(const char *text)
+{
+    return text[strspn(
+               text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")] == '\0';
+}
+
+static int parse_port(const char *text, const char *port, uint16_t *ret_port, struct ce_error *err)
+{
+    size_t digits = strspn(port, "0123456789");
+    long number = digits > 0 && digits <= 5 && port[digits] == '\0' ? strtol(port, NULL, 10) : -1;
+    if (number < 0 || number > UINT16_MAX)
+        return ce_fail(err, EINVAL, "'%s' is no address: '%s' is no port, which is 0 to 65535",
+                       text, port);
+    *ret_port = (uint16_t)number;
+    return 0;
+}
+
+/* Numbers in the place of a name are an address, which is at hand. */
+static void take_number(struct ce_endpoint *endpoint)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                                   .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
+    char port[8];
+    snprintf(port, sizeof port, "%u", endpoint->port);
+    struct addrinfo *found;
+    if (getaddrinfo(endpoint->name, port, &hints, &found) != 0)
+        return;
+    memcpy(&endpoint->address, found->ai_addr, found->ai_addrlen);
+    endpoint->size = found->ai_addrlen;
+    endpoint->name[0] = '\0';
+    freeaddrinfo(found);
+}
+
+int ce_endpoint_parse(const char *text, struct ce_endpoint *ret_endpoint, struct ce_error *err)
+{
+    struct ce_endpoint endpoint = {0};
+    if (strncmp(text, "unix:", 5) == 0) {
+        CE_TRY(parse_unix(text, text + 5, &endpoint, err));
+        *ret_endpoint = endpoint;
+        return 0;
+    }
+    bool bracketed = text[0] == '[';
+    const char *colon = strrchr(text, ':'), *host = text + bracketed;
+    const char *end = bracketed ? strchr(text, ']') : colon;
+    if (!colon || !end || end + bracketed != colon || end == host)
+        return ce_fail(err, EINVAL,
+                       "'%s' is no address: write host:port, [IPv6 address]:port or unix:/path",
+                       text);
+    size_t size = (size_t)(end - host);
+    if (size > CE_NAME_MAX)
+        return ce_fail(err, EINVAL, "'%s' is no address: a host's name has at most %d bytes", text,
+                       CE_NAME_MAX);
+    memcpy(endpoint.name, host, size);
+    CE_TRY(parse_port(text, colon + 1, &endpoint.port, err));
+    take_number(&endpoint);
+    bool is_v6 = endpoint.address.ss_family == AF_INET6;
+    if (bracketed ? !is_v6 : is_v6 || !is_name(endpoint.name))
+        return ce_fail(err, EINVAL, "'%s' is no address: '%.*s' is no %s", text, (int)size, host,
+                       bracketed ? "IPv6 address"
+                                 : "host's name, and an IPv6 address stands in brackets");
+    *ret_endpoint = endpoint;
+    return 0;
+}
+
+/* Both families in turn, beginning with the one that the system puts first. */
+static void take_in_turn(const struct addrinfo *found, struct ce_addresses *addresses)
+{
+    const struct addrinfo *same = found, *other = found;
+    for (bool turn = true; addresses->count < CE_ADDRESSES_MAX; turn = !turn) {
+        while (same && same->ai_family != found->ai_family)
+            same = same->ai_next;
+        while (other && other->ai_family == found->ai_family)
+            other = other->ai_next;
+        const struct addrinfo **next = (turn && same) || !other ? &same : &other;
+        if (!*next)
+            return;
+        memcpy(&addresses->list[addresses->count].address, (*next)->ai_addr, (*next)->ai_addrlen);
+        addresses->list[addresses->count++].size = (*next)->ai_addrlen;
+        *next = (*next)->ai_next;
+    }
+}
+
+static int look_up(const char *name, uint16_t port, struct ce_addresses *addresses,
+                   struct ce_error *err)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    char service[8];
+    snprintf(service, sizeof service, "%u", port);
+    struct addrinfo *found;
+    int r = getaddrinfo(name, service, &hints, &found);
+    if (r != 0)
+        return ce_fail(err, EHOSTUNREACH, "cannot find the host '%s': %s", name,
+                       r == EAI_SYSTEM ? strerror(errno) : gai_strerror(r));
+    take_in_turn(found, addresses);
+    freeaddrinfo(found);
+    return 0;
+}
+
+int ce_endpoint_resolve(const struct ce_endpoint *endpoint, struct ce_addresses *ret_addresses,
+                        struct ce_error *err)
+{
+    struct ce_addresses addresses = {0};
+    if (endpoint->name[0] == '\0') {
+        addresses.list[0].address = endpoint->address;
+        addresses.list[0].size = endpoint->size;
+        addresses.count = 1;
+    } else if (endpoint->look_up) {
+        CE_TRY(endpoint->look_up(endpoint->ctx, endpoint->name, endpoint->port, &addresses, err));
+    } else {
+        CE_TRY(look_up(endpoint->name, endpoint->port, &addresses, err));
+    }
+    if (addresses.count == 0)
+        return ce_fail(err, EHOSTUNREACH, "the host '%s' has no address", endpoint->name);
+    *ret_addresses = addresses;
+    return 0;
+}
+
+struct ce_endpoint ce_endpoint_at(const struct ce_endpoint *endpoint,
+                                  const struct ce_addresses *addresses, size_t n)
+{
+    struct ce_endpoint at = *endpoint;
+    at.address = addresses->list[n].address;
+    at.size = addresses->list[n].size;
+    at.name[0] = '\0';
+    return at;
+}
+
+/* The endpoint with an address. */
+static int settle(const struct ce_endpoint *endpoint, struct ce_endpoint *ret_endpoint,
+                  struct ce_error *err)
+{
+    struct ce_addresses addresses;
+    CE_TRY(ce_endpoint_resolve(endpoint, &addresses, err));
+    *ret_endpoint = ce_endpoint_at(endpoint, &addresses, 0);
+    return 0;
+}
+
+bool ce_endpoint_same(const struct ce_endpoint *a, const struct ce_endpoint *b)
+{
+    if (a->ctx != b->ctx || a->make_socket != b->make_socket || !ce_tls_same(a->tls, b->tls) ||
+        strcmp(a->name, b->name) != 0)
+        return false;
+    if (a->name[0] != '\0')
+        return a->port == b->port;
+    return a->size == b->size && memcmp(&a->address, &b->address, a->size) == 0;
+}
+
+/* ---- sockets ---- */
 
 int ce_endpoint_socket(const struct ce_endpoint *endpoint, struct ce_error *err)
 {
@@ -46,6 +214,11 @@ static void set_no_delay(const struct ce_endpoint *endpoint, int fd)
 
 int ce_endpoint_connect(const struct ce_endpoint *endpoint, struct ce_error *err)
 {
+    struct ce_endpoint settled;
+    if (endpoint->name[0] != '\0') {
+        CE_TRY(settle(endpoint, &settled, err));
+        endpoint = &settled;
+    }
     ce_autofd int fd = ce_endpoint_socket(endpoint, err);
     if (fd < 0)
         return fd;
@@ -83,6 +256,8 @@ static int cannot_listen(const struct ce_endpoint *endpoint, int code, struct ce
 
 int ce_endpoint_bind(struct ce_endpoint *endpoint, struct ce_error *err)
 {
+    if (endpoint->name[0] != '\0')
+        CE_TRY(settle(endpoint, endpoint, err));
     ce_autofd int fd = ce_endpoint_socket(endpoint, err);
     if (fd < 0)
         return fd;
@@ -115,6 +290,10 @@ int ce_endpoint_listen(struct ce_endpoint *endpoint, struct ce_error *err)
 void ce_endpoint_text(const struct ce_endpoint *endpoint, char *text, size_t size)
 {
     char host[INET6_ADDRSTRLEN] = "?";
+    if (endpoint->name[0] != '\0') {
+        snprintf(text, size, "%s:%u", endpoint->name, endpoint->port);
+        return;
+    }
     switch (endpoint->address.ss_family) {
     case AF_INET: {
         const struct sockaddr_in *in = (const struct sockaddr_in *)&endpoint->address;

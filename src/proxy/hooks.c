@@ -1,220 +1,405 @@
 /* SPDX-License-Identifier: MIT */
-/* The chain of rules of a route: whom to call, what they decided, and letting go of it when a rule
- * is disarmed. */
-#include "proxy/proxy_internal.h"
+#include "proxy/hooks.h"
 
+#include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/file.h"
-#include "base/seam.h"
 
-/* A rule holds for requests whose head arrived after it was armed. */
-static bool holds(const struct ce_hooked *hooked, const struct ce_rule *rule)
+enum { SPARE_MAX = 64 }; /* of one chain, so that a busy one does not ask malloc() */
+
+/* ---- fields ---- */
+
+static bool is_blank(char c)
 {
-    return rule->serial <= hooked->serial;
+    return c == ' ' || c == '\t';
 }
 
-static char *copy(struct ce_slice slice)
+struct ce_slice ce_fields_find(struct ce_slice fields, const char *name)
 {
-    return slice.data ? strndup(slice.data, slice.size) : strdup("");
+    if (fields.size == 0)
+        return (struct ce_slice){0};
+    size_t size = strlen(name);
+    const char *line = fields.data, *end = fields.data + fields.size, *lf;
+    for (; line < end && (lf = memchr(line, '\n', (size_t)(end - line))); line = lf + 1) {
+        if ((size_t)(lf - line) <= size || line[size] != ':' || strncasecmp(line, name, size) != 0)
+            continue;
+        const char *value = line + size + 1, *stop = lf > line && lf[-1] == '\r' ? lf - 1 : lf;
+        while (value < stop && is_blank(*value))
+            value++;
+        while (stop > value && is_blank(stop[-1]))
+            stop--;
+        return (struct ce_slice){value, (size_t)(stop - value)};
+    }
+    return (struct ce_slice){0};
 }
 
-struct ce_hooked *ce_hooked_new(const struct ce_route *route, const struct ce_http_head *head,
-                                struct ce_slice id, bool is_probe)
+struct ce_slice ce_exchange_header(const struct ce_exchange *exchange, const char *name)
 {
-    struct ce_hooked *hooked = calloc(1, sizeof *hooked);
-    if (!hooked)
+    return ce_fields_find(exchange->head, name);
+}
+
+/* The fields with one of them changed, or added. NULL: no memory. */
+static char *fields_set(struct ce_slice fields, const char *name, const char *value,
+                        size_t *ret_size)
+{
+    struct ce_slice old = ce_fields_find(fields, name);
+    size_t size = strlen(value);
+    size_t before = old.data ? (size_t)(old.data - fields.data) : fields.size;
+    size_t after = fields.size - before - old.size;
+    char *text = malloc(fields.size + strlen(name) + size + sizeof ": \r\n");
+    if (!text)
         return NULL;
-    hooked->serial = route->serial;
-    hooked->is_probe = is_probe;
-    hooked->id =
-        id.size > 0 ? copy(id) : ce_format("#%llu", (unsigned long long)route->counts.requests);
-    hooked->method = copy(head->method);
-    hooked->path = copy(head->target);
-    if (!hooked->id || !hooked->method || !hooked->path || ce_hooked_note(hooked, head) < 0) {
-        ce_hooked_free(hooked);
+    if (before > 0)
+        memcpy(text, fields.data, before);
+    int n = sprintf(text + before, "%s%s%s%s", old.data ? "" : name, old.data ? "" : ": ", value,
+                    old.data ? "" : "\r\n");
+    if (after > 0)
+        memcpy(text + before + n, old.data + old.size, after);
+    *ret_size = before + (size_t)n + after;
+    return text;
+}
+
+/* ---- the beginning and the end ---- */
+
+static struct ce_hooked *hooked_new(struct ce_chain *chain)
+{
+    struct ce_hooked *hooked = LIST_FIRST(&chain->spare);
+    if (hooked) {
+        LIST_REMOVE(hooked, link);
+        chain->spare_count--;
+    } else if (!(hooked = malloc(sizeof *hooked))) {
         return NULL;
     }
+    memset(hooked, 0, offsetof(struct ce_hooked, holds));
+    hooked->chain = chain;
+    LIST_INSERT_HEAD(&chain->exchanges, hooked, link);
     return hooked;
-}
-
-void ce_hooked_free(struct ce_hooked *hooked)
-{
-    if (!hooked)
-        return;
-    free(hooked->id);
-    free(hooked->method);
-    free(hooked->path);
-    free(hooked->content_type);
-    free(hooked->request_payload);
-    free(hooked->made);
-    free(hooked);
-}
-
-int ce_hooked_note(struct ce_hooked *hooked, const struct ce_http_head *head)
-{
-    const struct ce_http_field *type = ce_http_find(head, "Content-Type");
-    const struct ce_http_field *encoding = ce_http_find(head, "Content-Encoding");
-    free(hooked->content_type);
-    hooked->content_type = copy(type ? type->value : (struct ce_slice){0});
-    hooked->encoded = encoding && !ce_http_is(encoding->value, "identity");
-    hooked->arrived = ce_now();
-    return hooked->content_type ? 0 : -ENOMEM;
-}
-
-bool ce_hooked_wants_request(const struct ce_client *client)
-{
-    const struct ce_rule *rule;
-    TAILQ_FOREACH(rule, &client->route->rules, link)
-    if (holds(client->hooked, rule) && rule->hook->wants & CE_HOOK_REQUEST_BODY)
-        return true;
-    return false;
-}
-
-bool ce_hooked_wants_response(const struct ce_client *client)
-{
-    const struct ce_rule *rule;
-    TAILQ_FOREACH(rule, &client->route->rules, link)
-    if (holds(client->hooked, rule) && rule->hook->on_response &&
-        rule->hook->wants & CE_HOOK_RESPONSE_BODY)
-        return true;
-    return false;
 }
 
 static void forget_decision(struct ce_hooked *hooked)
 {
+    free(ce_take(hooked->headers));
+    free(ce_take(hooked->body));
+    free(ce_take(hooked->fields));
     hooked->kind = CE_ACT_PASS;
     hooked->decider = NULL;
-    free(hooked->made);
-    hooked->made = NULL;
-    hooked->made_size = 0;
+    hooked->body_size = 0;
     hooked->replaced = false;
-    hooked->hold_count = 0;
+    hooked->set_count = hooked->hold_count = 0;
+    if (!hooked->awaited)
+        hooked->arrived = 0;
+    hooked->awaited = false;
 }
 
-/* The answer is put together now: afterwards the rule, and the header lines with it, may be gone.
- */
-static void make_answer(struct ce_client *client, const struct ce_action *action)
+void ce_hooked_end(struct ce_hooked *hooked)
 {
-    struct ce_hooked *hooked = client->hooked;
-    struct ce_answer answer = {
-        .status = action->status,
-        .headers = action->headers,
-        .body = action->body,
-        .body_size = action->body ? action->body_size : 0,
-        .to_head_request = client->is_head,
-        .close = !ce_client_keeps(client),
+    if (!hooked)
+        return;
+    struct ce_chain *chain = hooked->chain;
+    forget_decision(hooked);
+    free(hooked->path);
+    free(hooked->long_text);
+    free(hooked->long_type);
+    LIST_REMOVE(hooked, link);
+    if (chain->spare_count == SPARE_MAX) {
+        free(hooked);
+        return;
+    }
+    LIST_INSERT_HEAD(&chain->spare, hooked, link);
+    chain->spare_count++;
+}
+
+void ce_chain_done(struct ce_chain *chain)
+{
+    struct ce_hooked *hooked;
+    while ((hooked = LIST_FIRST(&chain->spare))) {
+        LIST_REMOVE(hooked, link);
+        free(hooked);
+    }
+    chain->spare_count = 0;
+}
+
+/* ---- what callbacks are told ---- */
+
+static char *put(char **at, struct ce_slice slice)
+{
+    char *text = *at;
+    if (slice.size > 0)
+        memcpy(text, slice.data, slice.size);
+    text[slice.size] = '\0';
+    *at += slice.size + 1;
+    return text;
+}
+
+/* "#17", at the end of `text`; much cheaper than printf(), for every request. */
+static struct ce_slice number_text(char text[24], uint64_t number)
+{
+    char *at = text + 24;
+    do
+        *--at = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    *--at = '#';
+    return (struct ce_slice){at, (size_t)(text + 24 - at)};
+}
+
+static int note_request(struct ce_hooked *hooked, const struct ce_opening *opening)
+{
+    char number[24];
+    struct ce_slice id = opening->id.size > 0 ? opening->id : number_text(number, opening->number);
+    size_t size = id.size + opening->method.size + opening->path.size + 3;
+    char *at = hooked->text;
+    if (size > sizeof hooked->text)
+        at = hooked->long_text = malloc(size);
+    else
+        hooked->text_used = size;
+    if (!at)
+        return -ENOMEM;
+    hooked->exchange = (struct ce_exchange){
+        .id = put(&at, id),
+        .number = opening->number,
+        .connection = opening->connection,
+        .is_probe = opening->is_probe,
     };
-    free(hooked->made);
+    hooked->exchange.method = put(&at, opening->method);
+    hooked->exchange.path = put(&at, opening->path);
+    return 0;
+}
+
+/* What the fields of the message at hand say. */
+static int note_fields(struct ce_hooked *hooked, struct ce_slice fields)
+{
+    struct ce_slice type = ce_fields_find(fields, "Content-Type");
+    struct ce_slice encoding = ce_fields_find(fields, "Content-Encoding");
+    char *at = hooked->text + hooked->text_used;
+    free(ce_take(hooked->long_type));
+    if (type.size >= sizeof hooked->text - hooked->text_used)
+        at = hooked->long_type = malloc(type.size + 1);
+    if (!at)
+        return -ENOMEM;
+    hooked->exchange.content_type = put(&at, type);
+    hooked->exchange.body_encoded =
+        encoding.size > 0 &&
+        !(encoding.size == 8 && strncasecmp(encoding.data, "identity", 8) == 0);
+    hooked->exchange.head = fields;
+    return 0;
+}
+
+int ce_hooked_begin(struct ce_chain *chain, const struct ce_opening *opening, void *holder,
+                    void (*let_go)(struct ce_hooked *hooked, bool hung),
+                    struct ce_hooked **ret_hooked)
+{
+    *ret_hooked = NULL;
+    if (chain->rule_count == 0)
+        return 0;
+    struct ce_hooked *hooked = hooked_new(chain);
+    if (!hooked)
+        return -ENOMEM;
+    hooked->holder = holder;
+    hooked->let_go = let_go;
+    int r = note_request(hooked, opening);
+    if (r >= 0)
+        r = note_fields(hooked, opening->fields);
+    for (size_t i = 0; r >= 0 && i < chain->rule_count; i++) {
+        const struct ce_rule *rule = chain->rules[i];
+        if (!rule->hook->concerns || rule->hook->concerns(rule->ctx, &hooked->exchange))
+            hooked->rules |= rule->bit;
+    }
+    if (hooked->rules == 0)
+        ce_hooked_end(hooked);
+    else
+        *ret_hooked = hooked;
+    return r;
+}
+
+bool ce_hooked_wants(const struct ce_hooked *hooked, unsigned what)
+{
+    for (size_t i = 0; i < hooked->chain->rule_count; i++) {
+        const struct ce_rule *rule = hooked->chain->rules[i];
+        if (hooked->rules & rule->bit && rule->hook->wants & what &&
+            (what != CE_HOOK_RESPONSE_BODY || rule->hook->on_response))
+            return true;
+    }
+    return false;
+}
+
+bool ce_hooked_minds_response(const struct ce_hooked *hooked)
+{
+    for (size_t i = 0; i < hooked->chain->rule_count; i++)
+        if (hooked->rules & hooked->chain->rules[i]->bit &&
+            hooked->chain->rules[i]->hook->on_response)
+            return true;
+    return false;
+}
+
+void ce_hooked_arrived(struct ce_hooked *hooked)
+{
+    if (hooked->awaited)
+        return;
+    hooked->awaited = true;
+    hooked->arrived = ce_now();
+}
+
+/* ---- asking the rules ---- */
+
+static void note_hold(struct ce_hooked *hooked, const struct ce_rule *rule,
+                      const struct ce_action *action)
+{
+    if (action->delay_ns <= 0 && action->body_ns <= 0)
+        return;
+    if (hooked->arrived == 0)
+        hooked->arrived = ce_now();
+    size_t i = hooked->hold_count++;
+    hooked->holds[i].rule = rule;
+    hooked->holds[i].delay_ns = action->delay_ns > 0 ? action->delay_ns : 0;
+    hooked->holds[i].body_ns = action->body_ns > 0 ? action->body_ns : 0;
+}
+
+/* Short memory leaves later rules with the fields as they were: the message gets its own anyway. */
+static void note_set(struct ce_hooked *hooked, const struct ce_action *action)
+{
+    size_t i = hooked->set_count++, size;
+    hooked->sets[i].name = action->set_name;
+    snprintf(hooked->sets[i].value, sizeof hooked->sets[i].value, "%s", action->set_value);
+    char *fields = fields_set(hooked->exchange.head, action->set_name, action->set_value, &size);
+    if (!fields)
+        return;
+    free(hooked->fields);
+    hooked->fields = fields;
+    hooked->exchange.head = (struct ce_slice){fields, size};
+}
+
+/* What a rule may ask for of a message that goes on. */
+static void take_changes(struct ce_hooked *hooked, const struct ce_rule *rule,
+                         struct ce_action *action, bool had_body)
+{
+    if (action->body && had_body) {
+        free(hooked->body);
+        hooked->body = ce_take(action->body);
+        hooked->body_size = action->body_size;
+        hooked->replaced = true;
+    }
+    if (action->path) {
+        free(hooked->path);
+        hooked->exchange.path = hooked->path = ce_take(action->path);
+    }
+    if (action->upstream) {
+        hooked->upstream = action->upstream;
+        hooked->upstream_rule = rule;
+    }
+    if (action->set_name)
+        note_set(hooked, action);
+}
+
+/* Afterwards the rule, and what it pointed to, may be gone. */
+static void take_answer(struct ce_hooked *hooked, struct ce_action *action)
+{
+    free(hooked->body);
+    hooked->body = ce_take(action->body);
+    hooked->body_size = hooked->body ? action->body_size : 0;
     hooked->replaced = false;
-    hooked->made = ce_message_answer(&answer, &hooked->made_size);
+    hooked->status = action->status;
+    hooked->headers = action->headers ? strdup(action->headers) : NULL;
 }
 
 /* Takes one rule's decision over. `had_body`: the rule was shown a body, so it may replace it. */
-static void decide(struct ce_client *client, struct ce_rule *rule, struct ce_action *action,
+static void decide(struct ce_hooked *hooked, const struct ce_rule *rule, struct ce_action *action,
                    bool had_body)
 {
-    struct ce_hooked *hooked = client->hooked;
-    if (action->delay_ns > 0) {
-        hooked->holds[hooked->hold_count].rule = rule;
-        hooked->holds[hooked->hold_count++].delay_ns = action->delay_ns;
+    note_hold(hooked, rule, action);
+    if (action->acted && !(hooked->acted & rule->bit)) {
+        hooked->acted |= rule->bit;
+        hooked->names[hooked->acted_count++] = rule->hook->name;
     }
-    if (action->kind == CE_ACT_PASS && action->body && had_body) {
-        free(hooked->made);
-        hooked->made = action->body;
-        hooked->made_size = action->body_size;
-        hooked->replaced = true;
-        return;
-    }
-    if (action->kind != CE_ACT_PASS) {
+    if (action->leave)
+        hooked->rules &= ~rule->bit;
+    if (action->kind == CE_ACT_PASS) {
+        take_changes(hooked, rule, action, had_body);
+    } else {
         hooked->kind = action->kind;
         hooked->decider = rule;
+        hooked->cut = action->cut;
         if (action->kind == CE_ACT_ANSWER)
-            make_answer(client, action);
+            take_answer(hooked, action);
     }
     free(action->body);
+    free(action->path);
 }
 
-static void show_body(struct ce_exchange *exchange, const struct ce_hooked *hooked,
+static void show_body(const struct ce_hooked *hooked, struct ce_exchange *exchange,
                       const struct ce_slice *body)
 {
-    exchange->body = hooked->replaced ? hooked->made : body->data;
-    exchange->body_size = hooked->replaced ? hooked->made_size : body->size;
+    exchange->body = hooked->replaced ? hooked->body : body->data;
+    exchange->body_size = hooked->replaced ? hooked->body_size : body->size;
     if (!exchange->body)
         exchange->body = "";
 }
 
-static struct ce_exchange describe(const struct ce_hooked *hooked)
+/* Asks one rule. */
+static void ask(struct ce_hooked *hooked, const struct ce_rule *rule, const struct ce_shown *shown,
+                bool is_response)
 {
-    return (struct ce_exchange){
-        .id = hooked->id,
-        .method = hooked->method,
-        .path = hooked->path,
-        .is_probe = hooked->is_probe,
-        .body_encoded = hooked->encoded,
-        .content_type = hooked->content_type,
-    };
-}
-
-void ce_hooked_request(struct ce_client *client, const struct ce_slice *body)
-{
-    struct ce_hooked *hooked = client->hooked;
-    forget_decision(hooked);
-    struct ce_rule *rule;
-    TAILQ_FOREACH(rule, &client->route->rules, link)
-    {
-        bool wants = rule->hook->wants & CE_HOOK_REQUEST_BODY;
-        if (!holds(hooked, rule) || !rule->hook->on_request || (wants && !body))
-            continue;
-        struct ce_exchange exchange = describe(hooked);
-        struct ce_action action = {0};
-        if (wants)
-            show_body(&exchange, hooked, body);
-        rule->hook->on_request(rule->ctx, &exchange, &action);
-        decide(client, rule, &action, wants);
-        if (hooked->kind != CE_ACT_PASS)
-            return;
-    }
-}
-
-static void show_request_body(struct ce_exchange *exchange, const struct ce_client *client)
-{
-    const struct ce_hooked *hooked = client->hooked;
-    if (!hooked->has_request_payload)
+    const struct ce_hook *hook = rule->hook;
+    bool wants = hook->wants & (is_response ? CE_HOOK_RESPONSE_BODY : CE_HOOK_REQUEST_BODY);
+    if (wants && !shown->body) {
+        /* What it could not see it has not decided on, so it has no business with the response. */
+        if (!is_response)
+            hooked->rules &= ~rule->bit;
         return;
-    exchange->request_body_size = hooked->request_payload_size;
-    if (hooked->request_payload_size == 0)
-        exchange->request_body = "";
-    else if (hooked->request_payload)
-        exchange->request_body = hooked->request_payload;
-    else
-        exchange->request_body = ce_buffer_bytes(&client->conn.in) + client->request_head_size;
+    }
+    struct ce_exchange exchange = hooked->exchange;
+    struct ce_action action = {0};
+    exchange.body_encoded |= shown->body_encoded;
+    if (wants)
+        show_body(hooked, &exchange, shown->body);
+    if (!is_response) {
+        hook->on_request(rule->ctx, &exchange, &action);
+        action.body_ns = 0;
+        if (action.kind == CE_ACT_CUT) /* of nothing */
+            action.kind = CE_ACT_RESET;
+    } else {
+        exchange.status = shown->status;
+        if (wants && hook->wants & CE_HOOK_REQUEST_BODY && shown->request_body) {
+            exchange.request_body = shown->request_body->data ? shown->request_body->data : "";
+            exchange.request_body_size = shown->request_body->size;
+        }
+        hook->on_response(rule->ctx, &exchange, &action);
+        free(ce_take(action.path));
+        action.upstream = NULL;
+    }
+    decide(hooked, rule, &action, wants);
 }
 
-void ce_hooked_response(struct ce_client *client, int status, const struct ce_slice *body)
+void ce_hooked_request(struct ce_hooked *hooked, const struct ce_shown *shown)
 {
-    struct ce_hooked *hooked = client->hooked;
     forget_decision(hooked);
-    struct ce_rule *rule;
-    TAILQ_FOREACH(rule, &client->route->rules, link)
-    {
-        bool wants = rule->hook->wants & CE_HOOK_RESPONSE_BODY;
-        if (!holds(hooked, rule) || !rule->hook->on_response || (wants && !body))
-            continue;
-        struct ce_exchange exchange = describe(hooked);
-        struct ce_action action = {0};
-        exchange.status = status;
-        if (wants)
-            show_body(&exchange, hooked, body);
-        if (wants && rule->hook->wants & CE_HOOK_REQUEST_BODY)
-            show_request_body(&exchange, client);
-        rule->hook->on_response(rule->ctx, &exchange, &action);
-        decide(client, rule, &action, wants);
-        if (hooked->kind != CE_ACT_PASS)
-            return;
-    }
+    hooked->exchange.head = shown->fields;
+    const struct ce_chain *chain = hooked->chain;
+    for (size_t i = 0; i < chain->rule_count && hooked->kind == CE_ACT_PASS; i++)
+        if (hooked->rules & chain->rules[i]->bit && chain->rules[i]->hook->on_request)
+            ask(hooked, chain->rules[i], shown, false);
+}
+
+int ce_hooked_response(struct ce_hooked *hooked, const struct ce_shown *shown)
+{
+    forget_decision(hooked);
+    CE_TRY(note_fields(hooked, shown->fields));
+    const struct ce_chain *chain = hooked->chain;
+    for (size_t i = 0; i < chain->rule_count && hooked->kind == CE_ACT_PASS; i++)
+        if (hooked->rules & chain->rules[i]->bit && chain->rules[i]->hook->on_response)
+            ask(hooked, chain->rules[i], shown, true);
+    return 0;
+}
+
+/* ---- time ---- */
+
+static int64_t add_times(int64_t a, int64_t b)
+{
+    return a > INT64_MAX - 1 - b ? INT64_MAX - 1 : a + b;
 }
 
 int64_t ce_hooked_release(const struct ce_hooked *hooked)
@@ -222,91 +407,85 @@ int64_t ce_hooked_release(const struct ce_hooked *hooked)
     if (hooked->kind == CE_ACT_HANG)
         return INT64_MAX;
     int64_t at = hooked->arrived;
-    for (size_t i = 0; i < hooked->hold_count; i++) {
-        if (hooked->holds[i].delay_ns > INT64_MAX - 1 - at)
-            return INT64_MAX - 1;
-        at += hooked->holds[i].delay_ns;
-    }
+    for (size_t i = 0; i < hooked->hold_count; i++)
+        at = add_times(at, hooked->holds[i].delay_ns);
     return at;
 }
 
-static int rule_insert(void *arg)
+int64_t ce_hooked_span(const struct ce_hooked *hooked)
 {
-    struct ce_rule *rule = arg;
-    struct ce_route *route = rule->route;
-    if (route->rule_count == CE_RULES_MAX)
-        return -ENOSPC;
-    rule->serial = ++route->serial;
-    if (!rule->muted) {
-        TAILQ_INSERT_TAIL(&route->rules, rule, link);
-        route->rule_count++;
-    }
-    return 0;
+    int64_t span = 0;
+    for (size_t i = 0; i < hooked->hold_count; i++)
+        span = add_times(span, hooked->holds[i].body_ns);
+    return span;
 }
 
-int ce_route_arm(struct ce_route *route, const struct ce_hook *hook, void *ctx,
-                 struct ce_rule **ret_rule, struct ce_error *err)
+uint64_t ce_span_due(uint64_t size, int64_t elapsed_ns, int64_t span_ns)
 {
-    struct ce_rule *rule = calloc(1, sizeof *rule);
-    if (!rule)
-        return ce_fail_memory(err);
-    *rule =
-        (struct ce_rule){.route = route, .hook = hook, .ctx = ctx, .muted = ce_seam_no_effect()};
-    ce_seam_step("rule armed");
-    int r = ce_proxy_call(route->proxy, rule_insert, rule);
-    if (r < 0) {
-        free(rule);
-        return ce_fail(err, -r, "route '%s' has %d rules already, which is as many as it may have",
-                       route->name, CE_RULES_MAX);
-    }
-    ce_seam_step("rule armed");
-    *ret_rule = rule;
-    return 0;
+    if (elapsed_ns >= span_ns)
+        return size;
+    if (elapsed_ns <= 0)
+        return 0;
+    __extension__ typedef unsigned __int128 wide;
+    return (uint64_t)((wide)size * (uint64_t)elapsed_ns / (uint64_t)span_ns);
 }
 
-/* Lets go of what the rule still holds of that client's exchange. */
-static void let_go(struct ce_client *client, const struct ce_rule *rule)
+bool ce_hooked_acted(const struct ce_hooked *hooked, char ret_text[CE_ACTED_TEXT])
 {
-    struct ce_hooked *hooked = client->hooked;
+    size_t size = 0;
+    for (size_t i = 0; i < hooked->acted_count && size < CE_ACTED_TEXT; i++)
+        size += (size_t)snprintf(ret_text + size, CE_ACTED_TEXT - size, "%s%s", i > 0 ? ", " : "",
+                                 hooked->names[i]);
+    return hooked->acted_count > 0;
+}
+
+/* ---- letting go ---- */
+
+/* Whether the exchange was held by the rule. */
+static bool forget_rule(struct ce_hooked *hooked, const struct ce_rule *rule)
+{
     size_t kept = 0;
     for (size_t i = 0; i < hooked->hold_count; i++)
         if (hooked->holds[i].rule != rule)
             hooked->holds[kept++] = hooked->holds[i];
+    bool held = kept < hooked->hold_count;
     hooked->hold_count = kept;
-    bool decided = hooked->decider == rule;
-    if (decided)
-        hooked->decider = NULL;
-    if (client->stage != CE_STAGE_HELD && client->stage != CE_STAGE_RESPONSE_HELD)
-        return;
-    if (decided && hooked->kind == CE_ACT_HANG)
-        ce_client_reset(client);
-    else
-        ce_client_run(client);
-}
-
-static int rule_remove(void *arg)
-{
-    struct ce_rule *rule = arg;
-    struct ce_route *route = rule->route;
-    if (rule->muted)
-        return 0;
-    TAILQ_REMOVE(&route->rules, rule, link);
-    route->rule_count--;
-    struct ce_client *next;
-    for (struct ce_client *client = LIST_FIRST(&route->clients); client; client = next) {
-        next = LIST_NEXT(client, link); /* letting go may close the client, but no other one */
-        if (client->hooked)
-            let_go(client, rule);
+    hooked->rules &= ~rule->bit;
+    if (hooked->upstream_rule == rule) {
+        hooked->upstream_rule = NULL;
+        hooked->upstream = NULL;
     }
-    return 0;
+    return held || hooked->decider == rule;
 }
 
-void ce_rule_disarm(struct ce_rule *rule)
+void ce_chain_add(struct ce_chain *chain, struct ce_rule *rule)
 {
-    if (!rule)
-        return;
-    ce_seam_step("rule disarmed");
-    (void)ce_proxy_call(rule->route->proxy, rule_remove, rule);
-    free(rule);
-    ce_seam_step("rule disarmed");
+    chain->rules[chain->rule_count++] = rule;
+}
+
+void ce_chain_remove(struct ce_chain *chain, struct ce_rule *rule)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < chain->rule_count; i++)
+        if (chain->rules[i] != rule)
+            chain->rules[kept++] = chain->rules[i];
+    chain->rule_count = kept;
+
+    /* First all are seen to, then they go on: which may end any of them, and begin others. */
+    struct ce_hooked *hooked, *next;
+    for (hooked = LIST_FIRST(&chain->exchanges); hooked; hooked = next) {
+        next = LIST_NEXT(hooked, link);
+        if (forget_rule(hooked, rule)) {
+            LIST_REMOVE(hooked, link);
+            LIST_INSERT_HEAD(&chain->affected, hooked, link);
+        }
+    }
+    while ((hooked = LIST_FIRST(&chain->affected))) {
+        LIST_REMOVE(hooked, link);
+        LIST_INSERT_HEAD(&chain->exchanges, hooked, link);
+        bool hung = hooked->decider == rule && hooked->kind == CE_ACT_HANG;
+        if (hooked->decider == rule)
+            hooked->decider = NULL;
+        hooked->let_go(hooked, hung);
+    }
 }

@@ -189,7 +189,7 @@ const struct ce_http_field *ce_http_find(const struct ce_http_head *head, const 
 
 /* What the fields say about framing and the connection. */
 struct meaning {
-    bool has_length, chunked, has_host, close, keep_alive;
+    bool has_length, chunked, has_host, close, keep_alive, upgrade;
 };
 
 static int note_length(struct ce_slice value, struct ce_http_head *head, struct meaning *m,
@@ -205,8 +205,9 @@ static int note_length(struct ce_slice value, struct ce_http_head *head, struct 
             return ce_fail(err, EPROTO, "Content-Length is too large");
         length = length * 10 + (uint64_t)(value.data[i] - '0');
     }
-    if (m->has_length && length != head->length)
-        return ce_fail(err, EPROTO, "there are two Content-Length fields that differ");
+    /* Also when they are equal: RFC 9110, 8.6 forbids to pass both on. */
+    if (m->has_length)
+        return ce_fail(err, EPROTO, "there are two Content-Length fields");
     m->has_length = true;
     head->length = length;
     return 0;
@@ -219,6 +220,8 @@ static void note_connection(struct ce_slice value, struct meaning *m)
             m->close = true;
         else if (ce_http_is(token, "keep-alive"))
             m->keep_alive = true;
+        else if (ce_http_is(token, "upgrade"))
+            m->upgrade = true;
     }
 }
 
@@ -267,6 +270,7 @@ static int note_fields(struct ce_http_head *head, struct meaning *m, struct ce_e
     if (m->chunked && head->minor == 0)
         return ce_fail(err, EPROTO, "an HTTP/1.0 message has Transfer-Encoding");
     head->keep_alive = head->minor > 0 ? !m->close : m->keep_alive && !m->close;
+    head->upgrade = head->minor > 0 && m->upgrade;
     return 0;
 }
 
@@ -296,7 +300,7 @@ static void head_init(struct ce_http_head *head)
     head->field_count = 0;
     head->framing = CE_HTTP_NO_BODY;
     head->length = 0;
-    head->keep_alive = head->expect_continue = false;
+    head->keep_alive = head->expect_continue = head->upgrade = false;
 }
 
 int ce_http_parse_request(const char *data, size_t size, struct ce_http_head *ret,
@@ -317,6 +321,9 @@ int ce_http_parse_request(const char *data, size_t size, struct ce_http_head *re
         return r;
     struct meaning m = {0};
     CE_TRY(note_fields(ret, &m, err));
+    /* It has no body (RFC 9110, 9.3.6); others read what follows as the tunnel's bytes. */
+    if (ce_slice_is(ret->method, "CONNECT") && (m.chunked || ret->length > 0))
+        return ce_fail(err, EPROTO, "there is a body with CONNECT, which has none");
     if (m.chunked)
         ret->framing = CE_HTTP_CHUNKED;
     else if (m.has_length)
@@ -356,13 +363,15 @@ int ce_http_parse_response(const char *data, size_t size, bool to_head_request,
 enum {
     CHUNK_FIRST_DIGIT = 0,
     CHUNK_DIGIT,
+    CHUNK_SIZE_PADDING,
     CHUNK_EXTENSION,
     CHUNK_SIZE_LF,
     CHUNK_DATA,
     CHUNK_DATA_CR,
     CHUNK_DATA_LF,
     CHUNK_TRAILER_START, /* `left` counts the trailer's bytes from here on */
-    CHUNK_TRAILER,
+    CHUNK_TRAILER_NAME,
+    CHUNK_TRAILER_VALUE,
     CHUNK_TRAILER_LF,
     CHUNK_END_LF,
 };
@@ -389,7 +398,7 @@ static int hex_digit(char c)
 
 static int chunk_size_byte(struct ce_http_body *body, char c, struct ce_error *err)
 {
-    int digit = hex_digit(c);
+    int digit = body->state == CHUNK_SIZE_PADDING ? -1 : hex_digit(c);
     if (digit >= 0) {
         if (body->left > INT64_MAX >> 4)
             return ce_fail(err, EPROTO, "a chunk's size is too large");
@@ -401,8 +410,10 @@ static int chunk_size_byte(struct ce_http_body *body, char c, struct ce_error *e
         return ce_fail(err, EPROTO, "a chunk does not start with its size");
     if (c == '\r')
         body->state = CHUNK_SIZE_LF;
-    else if (c == ';' || is_blank(c))
+    else if (c == ';')
         body->state = CHUNK_EXTENSION;
+    else if (is_blank(c)) /* more than RFC 9112 allows, but servers do it */
+        body->state = CHUNK_SIZE_PADDING;
     else
         return ce_fail(err, EPROTO, "a chunk's size is not a hexadecimal number");
     return 0;
@@ -412,12 +423,21 @@ static int trailer_byte(struct ce_http_body *body, char c, struct ce_error *err)
 {
     if (++body->left > CE_HTTP_HEAD_MAX)
         return ce_fail(err, EPROTO, "the trailer is larger than %d bytes", CE_HTTP_HEAD_MAX);
-    if (c == '\r')
-        body->state = body->state == CHUNK_TRAILER_START ? CHUNK_END_LF : CHUNK_TRAILER_LF;
-    else if (!has_class((unsigned char)c, IN_VALUE))
-        return ce_fail(err, EPROTO, "the trailer holds a control character");
+    if (body->state == CHUNK_TRAILER_VALUE) {
+        if (c == '\r')
+            body->state = CHUNK_TRAILER_LF;
+        else if (!has_class((unsigned char)c, IN_VALUE))
+            return ce_fail(err, EPROTO, "the trailer holds a control character");
+        return 0;
+    }
+    if (c == '\r' && body->state == CHUNK_TRAILER_START)
+        body->state = CHUNK_END_LF;
+    else if (c == ':' && body->state == CHUNK_TRAILER_NAME)
+        body->state = CHUNK_TRAILER_VALUE;
+    else if (has_class((unsigned char)c, IN_TOKEN))
+        body->state = CHUNK_TRAILER_NAME;
     else
-        body->state = CHUNK_TRAILER;
+        return ce_fail(err, EPROTO, "a line of the trailer has no field name followed by a colon");
     return 0;
 }
 
@@ -427,6 +447,7 @@ static int chunk_byte(struct ce_http_body *body, char c, struct ce_error *err)
     switch (body->state) {
     case CHUNK_FIRST_DIGIT:
     case CHUNK_DIGIT:
+    case CHUNK_SIZE_PADDING:
         return chunk_size_byte(body, c, err);
     case CHUNK_EXTENSION:
         if (c == '\r')
@@ -440,7 +461,8 @@ static int chunk_byte(struct ce_http_body *body, char c, struct ce_error *err)
         body->state = CHUNK_DATA_LF;
         return 0;
     case CHUNK_TRAILER_START:
-    case CHUNK_TRAILER:
+    case CHUNK_TRAILER_NAME:
+    case CHUNK_TRAILER_VALUE:
         return trailer_byte(body, c, err);
     default: /* one of the states before an LF */
         if (c != '\n')

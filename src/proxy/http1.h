@@ -3,7 +3,7 @@
  * the workload.
  *
  * Strict: what two parsers could read differently is refused (both Content-Length and
- * Transfer-Encoding, several unequal lengths, blanks before the colon, bare CR, obs-fold, control
+ * Transfer-Encoding, several lengths, blanks before the colon, bare CR, obs-fold, control
  * characters, lengths that overflow). */
 #ifndef CE_PROXY_HTTP1_H
 #define CE_PROXY_HTTP1_H
@@ -13,14 +13,10 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/slice.h"
 
 #define CE_HTTP_HEAD_MAX   (64 * 1024)
 #define CE_HTTP_FIELDS_MAX 128
-
-struct ce_slice {
-    const char *data;
-    size_t size;
-};
 
 struct ce_http_field {
     struct ce_slice name, value; /* value without surrounding blanks */
@@ -44,6 +40,7 @@ struct ce_http_head {
     uint64_t length; /* CE_HTTP_LENGTH */
     bool keep_alive;
     bool expect_continue;
+    bool upgrade; /* Connection names it */
 };
 
 /* Parses a head. Returns 1 when it is complete, 0 when more bytes are needed, -EPROTO (the error

@@ -12,7 +12,7 @@
  * without is not given up, whoever names it. */
 static bool is_nominated(const struct ce_http_head *head, struct ce_slice name)
 {
-    static const char *const kept[] = {"Content-Length", "Transfer-Encoding", "Host"};
+    static const char *const kept[] = {"Content-Length", "Transfer-Encoding", "Host", "Upgrade"};
     for (size_t i = 0; i < CE_COUNT(kept); i++)
         if (ce_http_is(name, kept[i]))
             return false;
@@ -41,15 +41,26 @@ static bool nominates(const struct ce_http_head *head)
     return false;
 }
 
-static bool is_hop_by_hop(struct ce_slice name)
+static bool names_upgrade(struct ce_slice list)
 {
+    for (struct ce_slice token; ce_http_token_next(&list, &token);)
+        if (ce_http_is(token, "upgrade"))
+            return true;
+    return false;
+}
+
+static bool is_hop_by_hop(const struct ce_http_field *field, unsigned how)
+{
+    struct ce_slice name = field->name;
     switch (name.size) { /* almost always the only test */
     case 2:
         return ce_http_is(name, "TE");
     case 7:
-        return ce_http_is(name, "Upgrade");
+        return ce_http_is(name, "Upgrade") && !(how & CE_STRIP_NO_UPGRADE);
     case 10:
-        return ce_http_is(name, "Connection") || ce_http_is(name, "Keep-Alive");
+        return ce_http_is(name, "Keep-Alive") ||
+               (ce_http_is(name, "Connection") &&
+                !(how & CE_STRIP_NO_UPGRADE && names_upgrade(field->value)));
     case 16:
         return ce_http_is(name, "Proxy-Connection");
     default:
@@ -70,15 +81,15 @@ int ce_message_walk(struct ce_http_body *body, const struct ce_buffer *in, size_
     return 0;
 }
 
-size_t ce_message_strip(struct ce_buffer *buffer, const struct ce_http_head *head, bool drop_expect)
+size_t ce_message_strip(struct ce_buffer *buffer, const struct ce_http_head *head, unsigned how)
 {
     unsigned char doomed[CE_HTTP_FIELDS_MAX];
     size_t doomed_count = 0;
     bool nominating = nominates(head);
     for (size_t i = 0; i < head->field_count; i++) {
-        struct ce_slice name = head->fields[i].name;
-        if (is_hop_by_hop(name) || (nominating && is_nominated(head, name)) ||
-            (drop_expect && ce_http_is(name, "Expect")))
+        const struct ce_http_field *field = &head->fields[i];
+        if (is_hop_by_hop(field, how) || (nominating && is_nominated(head, field->name)) ||
+            (how & CE_STRIP_EXPECT && ce_http_is(field->name, "Expect")))
             doomed[doomed_count++] = (unsigned char)i;
     }
     char *start = ce_buffer_bytes(buffer), *begin = start;
@@ -95,6 +106,94 @@ size_t ce_message_strip(struct ce_buffer *buffer, const struct ce_http_head *hea
     buffer->start += (size_t)(start - begin);
     return head->size - (size_t)(start - begin);
 }
+
+/* ---- edits of a head that stands in a buffer ---- */
+
+struct ce_slice ce_message_fields(const char *head, size_t size)
+{
+    const char *fields = (const char *)memchr(head, '\n', size) + 1;
+    return (struct ce_slice){fields, size - 2 - (size_t)(fields - head)};
+}
+
+/* Replaces `size` bytes of the head, from `at` on. */
+static int edit(struct ce_buffer *in, size_t *head_size, size_t at, size_t size, const char *text)
+{
+    size_t text_size = strlen(text);
+    CE_TRY(ce_buffer_splice(in, at, size, text, text_size));
+    *head_size = *head_size + text_size - size;
+    return 0;
+}
+
+int ce_message_set_target(struct ce_buffer *in, size_t *head_size, const char *target)
+{
+    const char *head = ce_buffer_bytes(in);
+    const char *begin = (const char *)memchr(head, ' ', *head_size) + 1;
+    const char *end = memchr(begin, ' ', *head_size - (size_t)(begin - head));
+    return edit(in, head_size, (size_t)(begin - head), (size_t)(end - begin), target);
+}
+
+/* Gives the first field of that name from *at in the head on another value, and moves *at behind
+ * it. 1, 0 when there is none, or -ENOMEM. */
+static int set_next(struct ce_buffer *in, size_t *head_size, const char *name, const char *value,
+                    size_t *at)
+{
+    const char *head = ce_buffer_bytes(in);
+    struct ce_slice old = ce_fields_find((struct ce_slice){head + *at, *head_size - 2 - *at}, name);
+    if (!old.data)
+        return 0;
+    size_t place = (size_t)(old.data - head);
+    CE_TRY(edit(in, head_size, place, old.size, value));
+    const char *line_end = memchr(ce_buffer_bytes(in) + place, '\n', *head_size - place);
+    *at = (size_t)(line_end + 1 - ce_buffer_bytes(in));
+    return 1;
+}
+
+static size_t fields_at(const struct ce_buffer *in, size_t head_size)
+{
+    const char *head = ce_buffer_bytes(in);
+    return (size_t)(ce_message_fields(head, head_size).data - head);
+}
+
+int ce_message_replace_fields(struct ce_buffer *in, size_t *head_size, const char *name,
+                              const char *value)
+{
+    size_t at = fields_at(in, *head_size);
+    int r;
+    do
+        r = set_next(in, head_size, name, value, &at);
+    while (r > 0);
+    return r;
+}
+
+int ce_message_add_field(struct ce_buffer *in, size_t *head_size, const char *name,
+                         const char *value)
+{
+    size_t at = *head_size - 2;
+    const char *const parts[] = {name, ": ", value, "\r\n"};
+    for (size_t i = 0; i < CE_COUNT(parts); i++) {
+        CE_TRY(edit(in, head_size, at, 0, parts[i]));
+        at += strlen(parts[i]);
+    }
+    return 0;
+}
+
+int ce_message_set_field(struct ce_buffer *in, size_t *head_size, const char *name,
+                         const char *value)
+{
+    size_t at = fields_at(in, *head_size);
+    int r = set_next(in, head_size, name, value, &at);
+    return r != 0 ? (r < 0 ? r : 0) : ce_message_add_field(in, head_size, name, value);
+}
+
+int ce_message_only_upgrade(struct ce_buffer *in, size_t *head_size)
+{
+    struct ce_slice fields = ce_message_fields(ce_buffer_bytes(in), *head_size);
+    if (ce_http_is(ce_fields_find(fields, "Connection"), "upgrade"))
+        return 0;
+    return ce_message_set_field(in, head_size, "Connection", "Upgrade");
+}
+
+/* ---- messages that are put together ---- */
 
 /* Text that is put together; `data` is NULL once memory was short. */
 struct text {
@@ -204,6 +303,7 @@ static const char *reason(int status)
         {502, "Bad Gateway"},
         {503, "Service Unavailable"},
         {504, "Gateway Timeout"},
+        {505, "HTTP Version Not Supported"},
     };
     for (size_t i = 0; i < CE_COUNT(reasons); i++)
         if (reasons[i].status == status)
@@ -217,9 +317,12 @@ char *ce_message_answer(const struct ce_answer *answer, size_t *ret_size)
     char length[64] = "";
     if (has_body)
         snprintf(length, sizeof length, "Content-Length: %zu\r\n", answer->body_size);
-    char *head = ce_format("HTTP/1.1 %d %s\r\n%s%s%s\r\n", answer->status, reason(answer->status),
-                           answer->headers ? answer->headers : "", length,
-                           answer->close ? "Connection: close\r\n" : "");
+    bool is_marked = answer->mark && answer->mark[0];
+    char *head =
+        ce_format("HTTP/1.1 %d %s\r\n%s%s%s%s%s%s\r\n", answer->status, reason(answer->status),
+                  answer->headers ? answer->headers : "", length,
+                  answer->close ? "Connection: close\r\n" : "", is_marked ? CE_MARK_FIELD ": " : "",
+                  is_marked ? answer->mark : "", is_marked ? "\r\n" : "");
     if (!head)
         return NULL;
     struct text text = {head, strlen(head)};

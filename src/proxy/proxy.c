@@ -1,206 +1,79 @@
 /* SPDX-License-Identifier: MIT */
-/* The proxy's thread: events, time, and calls from other threads. */
-#include "proxy/proxy_internal.h"
+/* Starting and stopping the proxy: its workers, and what they share. */
+#include "proxy/h2/h2.h"
 
 #include <fcntl.h>
-#include <signal.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 
-enum { EVENTS_MAX = 32 }; /* in one round: few, so that what is due does not wait long */
+enum { WORKERS_MAX = 1024 };
 
-/* ---- calls ---- */
-
-struct ce_call {
-    int (*function)(void *arg);
-    void *arg;
-    int result;
-    bool done;
-    STAILQ_ENTRY(ce_call) link;
-};
-
-int ce_proxy_call(struct ce_proxy *proxy, int (*function)(void *arg), void *arg)
+void *ce_lines_new(size_t count, size_t size)
 {
-    struct ce_call call = {.function = function, .arg = arg};
-    pthread_mutex_lock(&proxy->lock);
-    STAILQ_INSERT_TAIL(&proxy->calls, &call, link);
-    (void)eventfd_write(proxy->wake.fd, 1);
-    while (!call.done)
-        pthread_cond_wait(&proxy->called, &proxy->lock);
-    pthread_mutex_unlock(&proxy->lock);
-    return call.result;
+    void *lines = aligned_alloc(CE_LINE, count * size);
+    return lines ? memset(lines, 0, count * size) : NULL;
 }
-
-static void run_calls(struct ce_proxy *proxy)
-{
-    eventfd_t ignored;
-    (void)eventfd_read(proxy->wake.fd, &ignored);
-    pthread_mutex_lock(&proxy->lock);
-    struct ce_call *call;
-    while ((call = STAILQ_FIRST(&proxy->calls))) {
-        STAILQ_REMOVE_HEAD(&proxy->calls, link);
-        pthread_mutex_unlock(&proxy->lock);
-        int result = call->function(call->arg);
-        pthread_mutex_lock(&proxy->lock);
-        call->result = result;
-        call->done = true;
-        pthread_cond_broadcast(&proxy->called);
-    }
-    pthread_mutex_unlock(&proxy->lock);
-}
-
-/* ---- rounds of events ---- */
-
-static void dispatch(struct ce_proxy *proxy, struct ce_conn *conn, unsigned events)
-{
-    if (conn->fd < 0)
-        return; /* closed earlier in this round */
-    switch (conn->kind) {
-    case CE_CONN_WAKE:
-        run_calls(proxy);
-        return;
-    case CE_CONN_CLOCK:
-        proxy->armed = 0;
-        return;
-    case CE_CONN_LISTENER:
-        ce_route_accept(((struct ce_listener *)conn)->route);
-        return;
-    case CE_CONN_CLIENT:
-        ce_conn_note(conn, events);
-        ce_client_run((struct ce_client *)conn);
-        return;
-    case CE_CONN_UPSTREAM:
-        ce_upstream_event((struct ce_upstream *)conn, events);
-        return;
-    }
-}
-
-/* Goes on with those who were put off, once each. */
-static void run_again(struct ce_proxy *proxy)
-{
-    const struct ce_client *last = TAILQ_LAST(&proxy->again, ce_client_queue);
-    for (bool more = last != NULL; more;) {
-        struct ce_client *client = TAILQ_FIRST(&proxy->again);
-        more = client != last;
-        TAILQ_REMOVE(&proxy->again, client, again);
-        client->is_again = false;
-        ce_client_run(client);
-    }
-}
-
-static void set_clock(struct ce_proxy *proxy)
-{
-    if (proxy->timers.count == 0)
-        return;
-    int64_t at = proxy->timers.heap[0]->at;
-    if (proxy->armed != 0 && proxy->armed <= at)
-        return; /* it fires early enough; a round for nothing is cheaper than setting it each time
-                 */
-    if (at < 1)
-        at = 1; /* 0 would stop the clock */
-    struct itimerspec spec = {.it_value = {.tv_sec = at / CE_SECOND, .tv_nsec = at % CE_SECOND}};
-    if (timerfd_settime(proxy->clock.fd, TFD_TIMER_ABSTIME, &spec, NULL) == 0)
-        proxy->armed = at;
-}
-
-static void free_dead(struct ce_proxy *proxy)
-{
-    struct ce_conn *conn;
-    while ((conn = SLIST_FIRST(&proxy->dead))) {
-        SLIST_REMOVE_HEAD(&proxy->dead, dead);
-        free(conn); /* the first member of whatever it is part of */
-    }
-}
-
-static void *run(void *arg)
-{
-    struct ce_proxy *proxy = arg;
-    struct epoll_event events[EVENTS_MAX];
-    while (!proxy->stopping) {
-        set_clock(proxy);
-        int n = epoll_wait(proxy->epoll, events, EVENTS_MAX, TAILQ_EMPTY(&proxy->again) ? -1 : 0);
-        proxy->now = ce_now();
-        for (struct ce_timer *timer; (timer = ce_timers_due(&proxy->timers, proxy->now));)
-            ce_client_timer(timer);
-        for (int i = 0; i < n; i++)
-            dispatch(proxy, events[i].data.ptr, events[i].events);
-        run_again(proxy);
-        free_dead(proxy);
-    }
-    return NULL;
-}
-
-/* ---- start and stop ---- */
 
 static void proxy_free(struct ce_proxy *proxy)
 {
+    if (proxy->resolver)
+        ce_resolver_stop(proxy->resolver);
+    /* The first one accepts clients for all: when it has ended, no more come to the others. */
+    for (unsigned i = 0; i < proxy->worker_count; i++)
+        ce_worker_stop(&proxy->workers[i]);
     struct ce_route *route;
     while ((route = SLIST_FIRST(&proxy->routes))) {
         SLIST_REMOVE_HEAD(&proxy->routes, link);
         ce_route_free(route);
     }
-    free_dead(proxy);
-    free(proxy->timers.heap);
-    ce_blocks_done(&proxy->blocks);
-    const int fds[] = {proxy->epoll, proxy->wake.fd, proxy->clock.fd, proxy->spare};
-    for (size_t i = 0; i < CE_COUNT(fds); i++)
-        if (fds[i] >= 0)
-            (void)close(fds[i]);
+    for (unsigned i = 0; i < proxy->worker_count; i++)
+        ce_worker_done(&proxy->workers[i]);
+    free(proxy->workers);
     pthread_mutex_destroy(&proxy->lock);
-    pthread_cond_destroy(&proxy->called);
+    if (proxy->spare >= 0)
+        (void)close(proxy->spare);
     free(proxy);
 }
 
-/* Signals are for the program's other threads. */
-static int start_thread(struct ce_proxy *proxy)
+/* The processors that this process may run on. */
+static unsigned count_processors(void)
 {
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int code = pthread_create(&proxy->thread, NULL, run, proxy);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (code == 0)
-        (void)pthread_setname_np(proxy->thread, "ce-proxy");
-    return -code;
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        return (unsigned)CPU_COUNT(&set);
+    long online = sysconf(_SC_NPROCESSORS_ONLN); /* more of them than a set has room for */
+    return online > 0 ? (unsigned)online : 1;
 }
 
-static int open_descriptors(struct ce_proxy *proxy)
+static int start_workers(struct ce_proxy *proxy, unsigned count)
 {
-    proxy->epoll = epoll_create1(EPOLL_CLOEXEC);
+    proxy->resolver = ce_resolver_new();
+    proxy->workers = ce_lines_new(count, sizeof *proxy->workers);
+    if (!proxy->resolver || !proxy->workers)
+        return -ENOMEM;
+    while (proxy->worker_count < count)
+        CE_TRY(ce_worker_start(&proxy->workers[proxy->worker_count++], proxy));
     proxy->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    int wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (proxy->epoll < 0 || proxy->spare < 0 || wake < 0) {
-        int code = errno;
-        if (wake >= 0)
-            (void)close(wake);
-        return -code;
-    }
-    CE_TRY(ce_conn_open(proxy, &proxy->wake, CE_CONN_WAKE, wake));
-    int clock = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    if (clock < 0)
-        return -errno;
-    return ce_conn_open(proxy, &proxy->clock, CE_CONN_CLOCK, clock);
+    return proxy->spare < 0 ? -errno : 0;
 }
 
-int ce_proxy_start(struct ce_proxy **ret_proxy, struct ce_error *err)
+int ce_proxy_start(unsigned workers, struct ce_proxy **ret_proxy, struct ce_error *err)
 {
+    if (workers == 0)
+        workers = count_processors();
+    if (workers > WORKERS_MAX)
+        return ce_fail(err, EINVAL, "the proxy cannot have %u threads: at most %d", workers,
+                       WORKERS_MAX);
     struct ce_proxy *proxy = calloc(1, sizeof *proxy);
     if (!proxy)
         return ce_fail_memory(err);
-    proxy->epoll = proxy->spare = proxy->wake.fd = proxy->clock.fd = -1;
+    proxy->spare = -1;
     pthread_mutex_init(&proxy->lock, NULL);
-    pthread_cond_init(&proxy->called, NULL);
-    STAILQ_INIT(&proxy->calls);
-    TAILQ_INIT(&proxy->again);
-    int r = open_descriptors(proxy);
-    if (r >= 0)
-        r = start_thread(proxy);
+    int r = start_workers(proxy, workers);
     if (r < 0) {
         proxy_free(proxy);
         return ce_fail(err, -r, "cannot start the proxy: %s", strerror(-r));
@@ -209,17 +82,56 @@ int ce_proxy_start(struct ce_proxy **ret_proxy, struct ce_error *err)
     return 0;
 }
 
-static int stop(void *arg)
+/* ---- draining ---- */
+
+static int drain_listeners(void *arg)
 {
-    ((struct ce_proxy *)arg)->stopping = true;
+    struct ce_proxy *proxy = arg;
+    struct ce_route *route;
+    pthread_mutex_lock(&proxy->lock);
+    SLIST_FOREACH(route, &proxy->routes, link)
+    ce_listener_drain(route);
+    pthread_mutex_unlock(&proxy->lock);
     return 0;
+}
+
+static int drain_clients(void *arg)
+{
+    struct ce_worker *worker = arg;
+    struct ce_proxy *proxy = worker->proxy;
+    worker->draining = true;
+    struct ce_route *route;
+    pthread_mutex_lock(&proxy->lock);
+    SLIST_FOREACH(route, &proxy->routes, link)
+    {
+        struct ce_lane *lane = &route->lanes[worker - proxy->workers];
+        struct ce_client *next;
+        for (struct ce_client *client = LIST_FIRST(&lane->clients); client; client = next) {
+            next = LIST_NEXT(client, link); /* it may close, but no other one */
+            ce_client_retire(client);
+        }
+        struct ce_h2_conn *h2;
+        LIST_FOREACH(h2, &lane->h2_clients, entry)
+        ce_h2_client_drain(h2);
+    }
+    pthread_mutex_unlock(&proxy->lock);
+    return 0;
+}
+
+int ce_proxy_drain(struct ce_proxy *proxy, int64_t timeout_ns)
+{
+    int64_t deadline = ce_now() + timeout_ns;
+    (void)ce_worker_call(&proxy->workers[0], drain_listeners, proxy);
+    for (unsigned i = 0; i < proxy->worker_count; i++)
+        (void)ce_worker_call(&proxy->workers[i], drain_clients, &proxy->workers[i]);
+    int r = 0;
+    for (unsigned i = 0; i < proxy->worker_count && r == 0; i++)
+        r = ce_worker_await_drained(&proxy->workers[i], deadline);
+    return r;
 }
 
 void ce_proxy_stop(struct ce_proxy *proxy)
 {
-    if (!proxy)
-        return;
-    (void)ce_proxy_call(proxy, stop, proxy);
-    pthread_join(proxy->thread, NULL);
-    proxy_free(proxy);
+    if (proxy)
+        proxy_free(proxy);
 }

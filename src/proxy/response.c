@@ -2,13 +2,23 @@
 /* The way of a response: from the upstream, past the hooks, to the client. */
 #include "proxy/proxy_internal.h"
 
+#include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
+
+#include "base/clock.h"
 
 enum {
     HEAD_BUFFER = 2 * CE_HTTP_HEAD_MAX,
     COLLECT_BUFFER = 2 * CE_COLLECT_MAX,
+    SLOW_BUFFER = 256 * 1024, /* of a body of unknown length that is to take its time */
 };
+
+/* A body that takes its time goes out in such steps. */
+#define STEP_NS (10 * CE_MILLISECOND)
+/* For how long a client that is to be cut off may take to get what it is to get. */
+#define CUT_NS CE_SECOND
 
 static enum ce_step malformed(struct ce_client *client, const struct ce_error *err)
 {
@@ -25,6 +35,9 @@ static enum ce_step gone(struct ce_client *client)
     if (upstream->reused && !client->retried && client->replayable && !answering &&
         (client->idempotent || client->request_sent == 0)) {
         ce_upstream_release(client, false);
+        if (client->hooked &&
+            !client->hooked->upstream) /* the rule that chose another one is gone */
+            client->target = &client->lane->target;
         client->retried = true;
         client->request_sent = 0;
         return CE_GO;
@@ -37,7 +50,7 @@ static enum ce_step gone(struct ce_client *client)
 static enum ce_step truncated(struct ce_client *client)
 {
     if (client->counted)
-        client->route->counts.errors++;
+        client->lane->counts.errors++;
     if (client->upstream->conn.broken)
         ce_client_reset(client);
     else
@@ -55,8 +68,8 @@ static int walk(struct ce_client *client, struct ce_error *err)
 static enum ce_step pass_interim(struct ce_client *client, const struct ce_http_head *head)
 {
     struct ce_buffer *in = &client->upstream->conn.in;
-    struct ce_blocks *blocks = &client->route->proxy->blocks;
-    size_t size = ce_message_strip(in, head, false);
+    struct ce_blocks *blocks = &client->lane->worker->blocks;
+    size_t size = ce_message_strip(in, head, 0);
     if (ce_buffer_append(&client->out, blocks, ce_buffer_bytes(in), size) < 0) {
         ce_client_close(client);
         return CE_WAIT;
@@ -67,43 +80,119 @@ static enum ce_step pass_interim(struct ce_client *client, const struct ce_http_
     return CE_GO;
 }
 
-static bool has_response_rule(const struct ce_client *client)
+static bool begins_tunnel(const struct ce_client *client, int status)
 {
-    const struct ce_rule *rule;
-    TAILQ_FOREACH(rule, &client->route->rules, link)
-    if (rule->serial <= client->hooked->serial && rule->hook->on_response)
-        return true;
-    return false;
+    return client->is_connect ? status >= 200 && status < 300 : client->upgrades && status == 101;
+}
+
+/* Adds what hooks want to the head. */
+static int edit_head(struct ce_client *client)
+{
+    const struct ce_hooked *hooked = client->hooked;
+    struct ce_upstream *upstream = client->upstream;
+    size_t size = client->response_head_size;
+    char text[CE_ACTED_TEXT];
+    const char *mark = ce_client_mark(client, text);
+    int r = 0;
+    for (size_t i = 0; r >= 0 && i < hooked->set_count; i++)
+        r = ce_message_set_field(&upstream->conn.in, &size, hooked->sets[i].name,
+                                 hooked->sets[i].value);
+    if (r >= 0 && mark)
+        r = ce_message_add_field(&upstream->conn.in, &size, CE_MARK_FIELD, mark);
+    upstream->ready += size - client->response_head_size;
+    client->response_head_size = size;
+    return r;
+}
+
+static enum ce_step out_of_memory(struct ce_client *client)
+{
+    ce_client_close(client);
+    return CE_WAIT;
+}
+
+static enum ce_step begin_tunnel(struct ce_client *client, const struct ce_http_head *head)
+{
+    struct ce_error err;
+    if (!ce_request_is_sent(client)) {
+        (void)ce_fail(&err, EPROTO, "it opens a tunnel before it has all of the request");
+        return malformed(client, &err);
+    }
+    struct ce_upstream *upstream = client->upstream;
+    struct ce_buffer *in = &upstream->conn.in;
+    bool is_upgrade = !client->is_connect;
+    size_t size = ce_message_strip(in, head, is_upgrade ? CE_STRIP_NO_UPGRADE : 0);
+    if (is_upgrade && ce_message_only_upgrade(in, &size) < 0)
+        return out_of_memory(client);
+    client->response_head_size = upstream->ready = size;
+    if (client->hooked) {
+        client->hooked->set_count = 0; /* the request's */
+        if (edit_head(client) < 0)
+            return out_of_memory(client);
+    }
+    return ce_tunnel_begin(client);
+}
+
+/* Tells the client that this exchange is its last one. */
+static int announce_end(struct ce_client *client)
+{
+    if (!client->lane->worker->draining || !client->keep_alive)
+        return 0;
+    client->keep_alive = false;
+    struct ce_upstream *upstream = client->upstream;
+    size_t size = client->response_head_size;
+    CE_TRY(ce_message_add_field(&upstream->conn.in, &size, "Connection", "close"));
+    upstream->ready += size - client->response_head_size;
+    client->response_head_size = size;
+    return 0;
+}
+
+static enum ce_step begin_stream(struct ce_client *client)
+{
+    if (announce_end(client) < 0)
+        return out_of_memory(client);
+    client->progress = client->lane->worker->now;
+    ce_client_alarm(client, client->progress + ce_client_patience(client));
+    client->stage = CE_STAGE_RESPONSE;
+    client->response_sent = 0;
+    if (ce_response_is_slowed(client))
+        client->response_begun = ce_now();
+    return CE_GO;
 }
 
 static enum ce_step begin(struct ce_client *client, const struct ce_http_head *head)
 {
     struct ce_upstream *upstream = client->upstream;
     struct ce_error err;
+    if (begins_tunnel(client, head->status))
+        return begin_tunnel(client, head);
     if (head->status == 101) {
         (void)ce_fail(&err, EPROTO, "it switches protocols, which nobody asked for");
         return malformed(client, &err);
     }
     if (head->status < 200)
         return pass_interim(client, head);
-    bool hooked = client->hooked && has_response_rule(client);
-    if (hooked && ce_hooked_note(client->hooked, head) < 0) {
-        ce_client_close(client);
-        return CE_WAIT;
-    }
     client->response_status = head->status;
     client->response_framing = head->framing;
+    client->response_length = head->length;
     ce_http_body_start(&client->response_body, head);
     upstream->keep_alive = head->keep_alive;
     if (head->framing == CE_HTTP_UNTIL_CLOSE)
         client->keep_alive = false;
-    client->response_head_size = ce_message_strip(&upstream->conn.in, head, false);
+    client->response_head_size = ce_message_strip(&upstream->conn.in, head, 0);
     upstream->ready = client->response_head_size;
     int r = walk(client, &err);
     if (r < 0)
         return malformed(client, &err);
-    client->stage = hooked ? CE_STAGE_RESPONSE_COLLECT : CE_STAGE_RESPONSE;
-    return CE_GO;
+    if (client->hooked && ce_hooked_minds_response(client->hooked)) {
+        client->stage = CE_STAGE_RESPONSE_COLLECT;
+        return CE_GO;
+    }
+    if (client->hooked) {
+        client->hooked->set_count = 0; /* the request's */
+        if (edit_head(client) < 0)
+            return out_of_memory(client);
+    }
+    return begin_stream(client);
 }
 
 enum ce_step ce_response_begin(struct ce_client *client)
@@ -120,9 +209,9 @@ enum ce_step ce_response_begin(struct ce_client *client)
         if (r > 0)
             return begin(client, &head);
     }
-    int n = ce_conn_read(client->route->proxy, &upstream->conn, HEAD_BUFFER);
+    int n = ce_conn_read(client->lane->worker, &upstream->conn, HEAD_BUFFER);
     if (n > 0) {
-        client->progress = client->route->proxy->now;
+        client->progress = client->lane->worker->now;
         return CE_GO;
     }
     return n < 0 || upstream->conn.write_failed ? gone(client) : CE_WAIT;
@@ -145,9 +234,9 @@ static int push_request(struct ce_client *client)
 static int read_body(struct ce_client *client, size_t limit, struct ce_error *err)
 {
     struct ce_upstream *upstream = client->upstream;
-    int n = ce_conn_read(client->route->proxy, &upstream->conn, limit);
+    int n = ce_conn_read(client->lane->worker, &upstream->conn, limit);
     if (n > 0) {
-        client->progress = client->route->proxy->now;
+        client->progress = client->lane->worker->now;
         int r = walk(client, err);
         return r < 0 ? r : 1;
     }
@@ -160,9 +249,24 @@ static int read_body(struct ce_client *client, size_t limit, struct ce_error *er
     return ce_fail(err, ECONNRESET, "it ended early");
 }
 
+/* Shows the response to the rules. */
 static enum ce_step decided(struct ce_client *client, const struct ce_slice *body)
 {
-    ce_hooked_response(client, client->response_status, body);
+    struct ce_slice request_body = {
+        .data = client->request_payload
+                    ? client->request_payload
+                    : ce_buffer_bytes(&client->conn.in) + client->request_head_size,
+        .size = client->request_payload_size,
+    };
+    struct ce_shown shown = {
+        .fields = ce_message_fields(ce_buffer_bytes(&client->upstream->conn.in),
+                                    client->response_head_size),
+        .body = body,
+        .status = client->response_status,
+        .request_body = client->has_request_payload ? &request_body : NULL,
+    };
+    if (ce_hooked_response(client->hooked, &shown) < 0)
+        return out_of_memory(client);
     client->stage = CE_STAGE_RESPONSE_HELD;
     return CE_GO;
 }
@@ -178,10 +282,8 @@ static enum ce_step collected(struct ce_client *client)
         return decided(client, &body);
     size_t size;
     char *payload = ce_dechunk(body.data, body.size, &size);
-    if (!payload) {
-        ce_client_close(client);
-        return CE_WAIT;
-    }
+    if (!payload)
+        return out_of_memory(client);
     enum ce_step step = decided(client, &(struct ce_slice){payload, size});
     free(payload);
     return step;
@@ -189,10 +291,12 @@ static enum ce_step collected(struct ce_client *client)
 
 enum ce_step ce_response_collect(struct ce_client *client)
 {
-    if (!ce_hooked_wants_response(client) || client->upstream->ready > CE_COLLECT_MAX)
+    if (!ce_hooked_wants(client->hooked, CE_HOOK_RESPONSE_BODY) ||
+        client->upstream->ready > CE_COLLECT_MAX)
         return decided(client, NULL);
     if (client->response_body.done)
         return collected(client);
+    ce_hooked_arrived(client->hooked);
     int pushed = push_request(client);
     if (pushed < 0)
         return CE_WAIT;
@@ -207,7 +311,7 @@ enum ce_step ce_response_collect(struct ce_client *client)
 static void drop_response(struct ce_client *client)
 {
     struct ce_upstream *upstream = client->upstream;
-    ce_buffer_drop(&upstream->conn.in, &client->route->proxy->blocks, upstream->ready);
+    ce_buffer_drop(&upstream->conn.in, &client->lane->worker->blocks, upstream->ready);
     upstream->ready = 0;
 }
 
@@ -220,15 +324,21 @@ static bool is_reusable(const struct ce_client *client)
 static int replace_body(struct ce_client *client)
 {
     const struct ce_hooked *hooked = client->hooked;
+    struct ce_upstream *upstream = client->upstream;
+    struct ce_buffer *in = &upstream->conn.in;
     size_t size = 0;
-    char *made =
-        ce_message_reframe(ce_buffer_bytes(&client->upstream->conn.in), client->response_head_size,
-                           false, hooked->made, hooked->made_size, &size);
-    int r =
-        made ? ce_buffer_append(&client->out, &client->route->proxy->blocks, made, size) : -ENOMEM;
+    char *made = ce_message_reframe(ce_buffer_bytes(in), client->response_head_size, false,
+                                    hooked->body, hooked->body_size, &size);
+    int r = made ? ce_buffer_splice(in, 0, upstream->ready, made, size) : -ENOMEM;
     free(made);
-    drop_response(client);
-    return r;
+    if (r < 0)
+        return r;
+    upstream->ready = size;
+    if (client->response_framing == CE_HTTP_LENGTH) {
+        client->response_head_size = size - hooked->body_size;
+        client->response_length = hooked->body_size;
+    }
+    return 0;
 }
 
 enum ce_step ce_response_held(struct ce_client *client)
@@ -240,24 +350,97 @@ enum ce_step ce_response_held(struct ce_client *client)
     case CE_ACT_RESET:
         ce_client_reset(client);
         return CE_WAIT;
-    case CE_ACT_ANSWER: {
+    case CE_ACT_ANSWER:
         drop_response(client);
         ce_upstream_release(client, is_reusable(client));
-        char *made = hooked->made;
-        hooked->made = NULL;
-        return ce_client_answer(client, made, hooked->made_size);
-    }
+        return ce_client_answer_hooked(client);
     default:
+        if (edit_head(client) < 0)
+            return out_of_memory(client);
         /* A response without a body, such as one to HEAD, cannot be given one. */
         if (hooked->replaced && client->response_framing != CE_HTTP_NO_BODY &&
-            replace_body(client) < 0) {
-            ce_client_close(client);
-            return CE_WAIT;
-        }
-        client->progress = client->route->proxy->now;
-        client->stage = CE_STAGE_RESPONSE;
-        return CE_GO;
+            replace_body(client) < 0)
+            return out_of_memory(client);
+        return begin_stream(client);
     }
+}
+
+/* ---- to the client ---- */
+
+bool ce_response_is_slowed(const struct ce_client *client)
+{
+    return client->hooked &&
+           (client->hooked->kind == CE_ACT_CUT || ce_hooked_span(client->hooked) > 0);
+}
+
+/* How many of the bytes that are there may go out by now. */
+static size_t may_go(const struct ce_client *client)
+{
+    const struct ce_hooked *hooked = client->hooked;
+    uint64_t sent = client->response_sent, head = client->response_head_size;
+    uint64_t known = sent + client->upstream->ready;
+    /* Of a body of unknown length, what has come of it is spread over all of the time: that is even
+     * if it came at once, and out in time if it did not. */
+    uint64_t body =
+        client->response_framing == CE_HTTP_LENGTH ? client->response_length : known - head;
+    uint64_t limit = ce_span_due(body, ce_now() - client->response_begun, ce_hooked_span(hooked));
+    if (hooked->kind == CE_ACT_CUT && limit > hooked->cut)
+        limit = hooked->cut;
+    limit = limit < known - head ? head + limit : known;
+    return limit > sent ? (size_t)(limit - sent) : 0;
+}
+
+static bool is_cut_off(const struct ce_client *client)
+{
+    return client->hooked->kind == CE_ACT_CUT &&
+           (client->response_sent >= client->response_head_size + client->hooked->cut ||
+            (client->response_body.done && client->upstream->ready == 0));
+}
+
+static enum ce_step cut_off(struct ce_client *client)
+{
+    ce_upstream_release(client, false);
+    client->stage = CE_STAGE_CUT;
+    client->progress = ce_now();
+    return CE_GO;
+}
+
+enum ce_step ce_response_cut(struct ce_client *client)
+{
+    /* A reset throws away what the kernel has not brought to the client yet. */
+    int left = 0;
+    int64_t now = ce_now();
+    if (ioctl(client->conn.fd, SIOCOUTQ, &left) == 0 && left > 0 &&
+        now < client->progress + CUT_NS) {
+        ce_client_alarm(client, now + STEP_NS);
+        return CE_WAIT;
+    }
+    ce_client_reset(client);
+    return CE_WAIT;
+}
+
+/* Whether more of the body is to be read while some of it waits: to know how long it is. */
+static bool reads_ahead(const struct ce_client *client)
+{
+    return client->response_framing != CE_HTTP_LENGTH && !client->response_body.done &&
+           ce_buffer_size(&client->upstream->conn.in) < SLOW_BUFFER;
+}
+
+/* 1: all that may go is out; 0: not yet; -1: the client is closed. */
+static int write_ready(struct ce_client *client, size_t size)
+{
+    struct ce_upstream *upstream = client->upstream;
+    if (size == 0)
+        return 1;
+    ssize_t n = ce_conn_write(&client->conn, ce_buffer_bytes(&upstream->conn.in), size);
+    if (n < 0) {
+        ce_client_close(client);
+        return -1;
+    }
+    ce_buffer_drop(&upstream->conn.in, &client->lane->worker->blocks, (size_t)n);
+    upstream->ready -= (size_t)n;
+    client->response_sent += (uint64_t)n;
+    return (size_t)n == size;
 }
 
 enum ce_step ce_response_stream(struct ce_client *client)
@@ -268,22 +451,26 @@ enum ce_step ce_response_stream(struct ce_client *client)
     int pushed = push_request(client);
     if (pushed < 0)
         return CE_WAIT;
+    bool slowed = ce_response_is_slowed(client);
+    int written = write_ready(client, slowed ? may_go(client) : upstream->ready);
+    if (written < 0)
+        return CE_WAIT;
+    enum ce_step step = pushed > 0 ? CE_GO : CE_WAIT;
+    if (written == 0)
+        return step;
+    if (slowed && is_cut_off(client))
+        return cut_off(client);
     if (upstream->ready > 0) {
-        ssize_t n =
-            ce_conn_write(&client->conn, ce_buffer_bytes(&upstream->conn.in), upstream->ready);
-        if (n < 0) {
-            ce_client_close(client);
-            return CE_WAIT;
-        }
-        ce_buffer_drop(&upstream->conn.in, &client->route->proxy->blocks, (size_t)n);
-        upstream->ready -= (size_t)n;
-        if (upstream->ready > 0)
-            return pushed > 0 ? CE_GO : CE_WAIT;
-    }
-    if (client->response_body.done)
+        ce_client_alarm(client, ce_now() + STEP_NS);
+        if (!reads_ahead(client))
+            return step;
+    } else if (client->response_body.done) {
         return ce_client_finish(client, is_reusable(client));
-    int r = read_body(client, CE_BLOCK_SIZE, NULL);
+    }
+    int r = read_body(client, slowed ? SLOW_BUFFER : CE_BLOCK_SIZE, NULL);
     if (r < 0)
         return truncated(client);
-    return r > 0 || pushed > 0 ? CE_GO : CE_WAIT;
+    if (slowed && r == 0 && upstream->ready == 0)
+        ce_client_alarm(client, client->progress + ce_client_patience(client));
+    return r > 0 ? CE_GO : step;
 }

@@ -16,19 +16,19 @@
 
 static void upstream_close(struct ce_upstream *upstream)
 {
-    ce_conn_close(upstream->route->proxy, &upstream->conn);
+    ce_conn_close(upstream->target->lane->worker, &upstream->conn);
 }
 
 static void pool_remove(struct ce_upstream *upstream)
 {
     LIST_REMOVE(upstream, link);
-    upstream->route->pool_size--;
+    upstream->target->pool_size--;
 }
 
-void ce_pool_close(struct ce_route *route)
+void ce_pool_close(struct ce_target *target)
 {
     struct ce_upstream *upstream;
-    while ((upstream = LIST_FIRST(&route->pool))) {
+    while ((upstream = LIST_FIRST(&target->pool))) {
         pool_remove(upstream);
         upstream_close(upstream);
     }
@@ -39,15 +39,18 @@ void ce_pool_close(struct ce_route *route)
 static bool is_quiet(const struct ce_upstream *upstream)
 {
     char byte;
+    if (upstream->conn.tls)
+        return ce_tls_is_quiet(upstream->conn.tls);
     return recv(upstream->conn.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
-static struct ce_upstream *pool_take(struct ce_route *route)
+static struct ce_upstream *pool_take(struct ce_target *target)
 {
     struct ce_upstream *upstream;
-    while ((upstream = LIST_FIRST(&route->pool))) {
+    while ((upstream = LIST_FIRST(&target->pool))) {
         pool_remove(upstream);
-        if (route->proxy->now - upstream->idle_since < LOOK_AFTER_NS || is_quiet(upstream)) {
+        if (target->lane->worker->now - upstream->idle_since < LOOK_AFTER_NS ||
+            is_quiet(upstream)) {
             upstream->reused = true;
             return upstream;
         }
@@ -56,33 +59,44 @@ static struct ce_upstream *pool_take(struct ce_route *route)
     return NULL;
 }
 
-static int upstream_new(struct ce_route *route, struct ce_upstream **ret_upstream,
+static int upstream_new(struct ce_target *target, size_t tried, struct ce_upstream **ret_upstream,
                         struct ce_error *err)
 {
+    if (target->addresses.count == 0)
+        return ce_fail(err, EHOSTUNREACH, "its name was not looked up yet");
     struct ce_upstream *upstream = calloc(1, sizeof *upstream);
     if (!upstream)
         return ce_fail_memory(err);
-    int fd = ce_endpoint_connect(&route->upstream, err);
+    upstream->target = target;
+    upstream->connecting = true;
+    upstream->address = (target->first + tried) % target->addresses.count;
+    struct ce_endpoint at =
+        ce_endpoint_at(&target->endpoint, &target->addresses, upstream->address);
+    int fd = ce_endpoint_connect(&at, err);
     if (fd < 0) {
         free(upstream);
         return fd;
     }
-    int r = ce_conn_open(route->proxy, &upstream->conn, CE_CONN_UPSTREAM, fd);
+    int r = ce_conn_open(target->lane->worker, &upstream->conn, CE_CONN_UPSTREAM, fd);
     if (r < 0) {
         free(upstream);
         return ce_fail(err, -r, "cannot watch a connection");
     }
-    upstream->route = route;
-    upstream->connecting = true;
+    if (at.tls && ce_conn_secure(&upstream->conn, at.tls, CE_TLS_HTTP1) < 0) {
+        upstream_close(upstream);
+        return ce_fail_memory(err);
+    }
+    if (tried == 0)
+        target->refusal[0] = '\0';
     *ret_upstream = upstream;
     return 0;
 }
 
 int ce_upstream_take(struct ce_client *client, bool fresh, struct ce_error *err)
 {
-    struct ce_upstream *upstream = fresh ? NULL : pool_take(client->route);
+    struct ce_upstream *upstream = fresh ? NULL : pool_take(client->target);
     if (!upstream)
-        CE_TRY(upstream_new(client->route, &upstream, err));
+        CE_TRY(upstream_new(client->target, client->tried, &upstream, err));
     upstream->client = client;
     client->upstream = upstream;
     return 0;
@@ -93,33 +107,30 @@ void ce_upstream_release(struct ce_client *client, bool reusable)
     struct ce_upstream *upstream = client->upstream;
     if (!upstream)
         return;
-    struct ce_route *route = upstream->route;
+    struct ce_target *target = upstream->target;
     client->upstream = NULL;
     upstream->client = NULL;
     const struct ce_conn *conn = &upstream->conn;
     if (!reusable || !upstream->keep_alive || conn->ending || conn->ended || conn->broken ||
-        conn->write_failed || ce_buffer_size(&conn->in) > 0 || route->pool_size == CE_POOL_MAX) {
+        conn->write_failed || ce_buffer_size(&conn->in) > 0 || target->pool_size == CE_POOL_MAX ||
+        (conn->tls && !is_quiet(upstream))) { /* what TLS has read ahead is not reported any more */
         upstream_close(upstream);
         return;
     }
-    upstream->idle_since = route->proxy->now;
-    LIST_INSERT_HEAD(&route->pool, upstream, link);
-    route->pool_size++;
+    upstream->idle_since = target->lane->worker->now;
+    LIST_INSERT_HEAD(&target->pool, upstream, link);
+    target->pool_size++;
 }
 
 int ce_upstream_connected(struct ce_upstream *upstream)
 {
     if (!upstream->connecting)
         return 1;
-    if (!upstream->conn.writable)
-        return 0;
-    int code = 0;
-    socklen_t size = sizeof code;
-    if (getsockopt(upstream->conn.fd, SOL_SOCKET, SO_ERROR, &code, &size) < 0)
-        code = errno;
-    if (code != 0)
-        return -code;
+    int r = ce_target_connect(upstream->target, &upstream->conn);
+    if (r <= 0)
+        return r;
     upstream->connecting = false;
+    upstream->target->first = upstream->address;
     return 1;
 }
 

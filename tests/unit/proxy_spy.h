@@ -1,21 +1,25 @@
 /* SPDX-License-Identifier: MIT */
-/* A hook for tests: it does what it is told and notes what it was shown. */
+/* A hook for tests: it does what it is told and notes what it was shown. Of the fields of a message
+ * it notes X-Look. */
 #ifndef CE_TESTS_PROXY_SPY_H
 #define CE_TESTS_PROXY_SPY_H
 
 #include <pthread.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "proxy_world.h"
 
 struct spy {
     struct ce_hook hook;
     struct ce_rule *rule;               /* while it is armed */
-    struct ce_action request, response; /* what to do; `body` is copied */
+    struct ce_action request, response; /* what to do; `body` and `path` are copied */
+    bool refuses;                       /* has no business with requests */
     pthread_mutex_t lock;
     pthread_cond_t called;
-    int requests, responses; /* calls so far */
-    char id[64], method[16], path[64], content_type[64], body[256], request_body[256];
+    int heads, requests, responses; /* calls so far */
+    char id[64], method[16], path[64], content_type[64], body[256], request_body[256], look[64];
+    uint64_t number, connection;
     size_t body_size;
     bool is_probe, body_encoded, had_body;
     int status;
@@ -27,10 +31,8 @@ static inline void note_text(char *to, size_t size, const char *data, size_t dat
              data ? data : "");
 }
 
-static inline void note(struct spy *spy, const struct ce_exchange *exchange,
-                        struct ce_action *action, const struct ce_action *order, int *calls)
+static inline void note_exchange(struct spy *spy, const struct ce_exchange *exchange)
 {
-    pthread_mutex_lock(&spy->lock);
     snprintf(spy->id, sizeof spy->id, "%s", exchange->id);
     snprintf(spy->method, sizeof spy->method, "%s", exchange->method);
     snprintf(spy->path, sizeof spy->path, "%s", exchange->path);
@@ -43,7 +45,32 @@ static inline void note(struct spy *spy, const struct ce_exchange *exchange,
     spy->is_probe = exchange->is_probe;
     spy->body_encoded = exchange->body_encoded;
     spy->status = exchange->status;
+    spy->number = exchange->number;
+    spy->connection = exchange->connection;
+    struct ce_slice look = ce_exchange_header(exchange, "x-look");
+    note_text(spy->look, sizeof spy->look, look.data, look.size);
+}
+
+static inline bool spy_concerns(void *ctx, const struct ce_exchange *exchange)
+{
+    struct spy *spy = ctx;
+    pthread_mutex_lock(&spy->lock);
+    note_exchange(spy, exchange);
+    spy->heads++;
+    pthread_cond_broadcast(&spy->called);
+    bool concerns = !spy->refuses;
+    pthread_mutex_unlock(&spy->lock);
+    return concerns;
+}
+
+static inline void note(struct spy *spy, const struct ce_exchange *exchange,
+                        struct ce_action *action, const struct ce_action *order, int *calls)
+{
+    pthread_mutex_lock(&spy->lock);
+    note_exchange(spy, exchange);
     *action = *order;
+    if (order->path)
+        action->path = strdup(order->path);
     if (order->body) {
         action->body = malloc(order->body_size + 1);
         memcpy(action->body, order->body, order->body_size);
@@ -67,12 +94,14 @@ static inline void spy_response(void *ctx, const struct ce_exchange *exchange,
     note(spy, exchange, action, &spy->response, &spy->responses);
 }
 
-enum { ON_REQUEST = 16, ON_RESPONSE = 32 }; /* beside CE_HOOK_* */
+enum { ON_REQUEST = 16, ON_RESPONSE = 32, CONCERNS = 64 }; /* beside CE_HOOK_* */
 
 static inline void spy_init(struct spy *spy, unsigned what)
 {
     *spy = (struct spy){
-        .hook = {.wants = what & (CE_HOOK_REQUEST_BODY | CE_HOOK_RESPONSE_BODY),
+        .hook = {.name = "spy",
+                 .wants = what & (CE_HOOK_REQUEST_BODY | CE_HOOK_RESPONSE_BODY),
+                 .concerns = what & CONCERNS ? spy_concerns : NULL,
                  .on_request = what & ON_REQUEST ? spy_request : NULL,
                  .on_response = what & ON_RESPONSE ? spy_response : NULL},
         .lock = PTHREAD_MUTEX_INITIALIZER,
@@ -122,5 +151,14 @@ static inline void spy_disarm(struct spy *spy)
     CE_CLEANUP(spy_disarm) struct spy name;                                                        \
     spy_init(&name, what);                                                                         \
     REQUIRE((name.rule = arm(world, &name)))
+
+/* At least that long ago, and not much longer. */
+static inline bool took_about(int64_t begin, int64_t asked_ns)
+{
+    int64_t took = ce_now() - begin;
+    if (took < asked_ns || took > asked_ns + 2 * CE_SECOND)
+        printf("# took %.3f ms\n", (double)took / CE_MILLISECOND);
+    return took >= asked_ns && took < asked_ns + 2 * CE_SECOND;
+}
 
 #endif

@@ -19,12 +19,12 @@ struct world {
 };
 
 /* `timeout_ns`: for the upstream; 0 is the default. 0 or -1. */
-static inline int world_open(struct world *world, int64_t timeout_ns)
+static inline int world_open(struct world *world, unsigned workers, int64_t timeout_ns)
 {
     struct ce_error err;
     *world = (struct world){.upstream = ce_endpoint_loopback(0)};
     world->listener = wire_listen(&world->upstream);
-    if (world->listener < 0 || ce_proxy_start(&world->proxy, &err) < 0)
+    if (world->listener < 0 || ce_proxy_start(workers, &world->proxy, &err) < 0)
         return -1;
     struct ce_route_config config = {
         .name = "model",
@@ -32,6 +32,7 @@ static inline int world_open(struct world *world, int64_t timeout_ns)
         .upstream = world->upstream,
         .id_header = "X-Request-Id",
         .upstream_timeout_ns = timeout_ns,
+        .mark = true,
     };
     return ce_proxy_add_route(world->proxy, &config, &world->route, &err);
 }
@@ -43,9 +44,10 @@ static inline void world_close(struct world *world)
     if (world->listener >= 0)
         close(ce_take_fd(world->listener));
 }
-#define WORLD(name, timeout_ns)                                                                    \
+#define WORLD_OF(workers, name, timeout_ns)                                                        \
     CE_CLEANUP(world_close) struct world name;                                                     \
-    REQUIRE(world_open(&name, timeout_ns) == 0)
+    REQUIRE(world_open(&name, workers, timeout_ns) == 0)
+#define WORLD(name, timeout_ns) WORLD_OF(1, name, timeout_ns)
 
 static inline int client_open(const struct world *world)
 {

@@ -2,16 +2,10 @@
 /* What hooks can do, measured from the client's end. */
 #include "proxy/proxy.h"
 
+#include <pthread.h>
+
 #include "base/clock.h"
 #include "proxy_spy.h"
-
-static bool took_about(int64_t begin, int64_t asked_ns)
-{
-    int64_t took = ce_now() - begin;
-    if (took < asked_ns || took > asked_ns + 2 * CE_SECOND)
-        printf("# took %.3f ms\n", (double)took / CE_MILLISECOND);
-    return took >= asked_ns && took < asked_ns + 2 * CE_SECOND;
-}
 
 static void new_bodies_are_framed_as_the_old_ones(void)
 {
@@ -318,8 +312,30 @@ static void a_muted_rule_is_accepted_and_does_nothing(void)
     CHECK(spy.requests == 0 && spy.responses == 0);
 }
 
+/* ---- clients that give up ---- */
+
+static void who_leaves_while_held_is_forgotten(void)
+{
+    WORLD(world, 0);
+    SPY(spy, &world, ON_REQUEST | ON_RESPONSE);
+    tell(&spy, &spy.request, (struct ce_action){.delay_ns = 3600 * CE_SECOND});
+    int client = client_open(&world);
+    CHECK(wire_send(client, get));
+    wait_for(&spy, &spy.requests, 1);
+    close(client);
+    tell(&spy, &spy.request, (struct ce_action){0});
+    tell(&spy, &spy.response, (struct ce_action){.delay_ns = 3600 * CE_SECOND});
+    client = client_open(&world);
+    ce_autofd int server = forward(&world, client, get); /* the only one that is asked for */
+    CHECK(wire_send(server, ok));
+    wait_for(&spy, &spy.responses, 1);
+    close(client);
+    CHECK(wire_ends(server) || errno == ECONNRESET);
+}
+
 int main(void)
 {
+    TEST(who_leaves_while_held_is_forgotten);
     TEST(new_bodies_are_framed_as_the_old_ones);
     TEST(later_rules_see_what_earlier_ones_wrote);
     TEST(answers_take_the_place_of_requests_and_responses);

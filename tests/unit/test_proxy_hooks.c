@@ -13,18 +13,20 @@ static void requests_have_an_identity(void)
     SPY(spy, &world, ON_REQUEST);
     static const struct {
         const char *request, *id;
+        uint64_t number;
         bool is_probe;
     } cases[] = {
-        {"GET /a HTTP/1.1\r\nX-Request-ID: f-17.1\r\n\r\n", "f-17.1", false},
-        {"GET /a HTTP/1.1\r\n\r\n", "#2", false},
-        {"GET /a HTTP/1.1\r\nX-Request-Id: probe-3\r\n\r\n", "probe-3", true}, /* not counted */
-        {"GET /a HTTP/1.1\r\nX-Request-Id:\r\n\r\n", "#3", false},
+        {"GET /a HTTP/1.1\r\nX-Request-ID: f-17.1\r\n\r\n", "f-17.1", 1, false},
+        {"GET /a HTTP/1.1\r\n\r\n", "#2", 2, false},
+        {"GET /a HTTP/1.1\r\nX-Request-Id: probe-3\r\n\r\n", "probe-3", 0, true},
+        {"GET /a HTTP/1.1\r\nX-Request-Id:\r\n\r\n", "#3", 3, false},
     };
     ce_autofd int client = client_open(&world), server = -1;
     for (size_t i = 0; i < CE_COUNT(cases); i++) {
         pass(&world, client, &server, cases[i].request, ok, ok);
         CHECK_TEXT(spy.id, cases[i].id);
         CHECK(spy.is_probe == cases[i].is_probe);
+        CHECK(spy.number == cases[i].number && spy.connection == 1);
         CHECK_TEXT(spy.path, "/a");
         CHECK_TEXT(spy.method, "GET");
         CHECK(!spy.had_body);
@@ -85,6 +87,44 @@ static void a_collected_body_is_asked_for(void)
         forward_as(&world, client, "hi", "POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi");
     reply(server, client, ok);
     CHECK_TEXT(spy.body, "hi");
+}
+
+static bool sends_in_pieces(int fd, const char *text, size_t piece)
+{
+    for (size_t size = strlen(text); size > 0;) {
+        size_t n = piece < size ? piece : size;
+        if (!wire_send_bytes(fd, text, n))
+            return false;
+        text += n;
+        size -= n;
+    }
+    return true;
+}
+
+static void shown_messages_pass_unchanged_whatever_the_pieces(void)
+{
+    static const char request[] =
+        "POST /a HTTP/1.1\r\nhOsT:x\r\nTransfer-Encoding: Chunked\r\nTrailer: Sum\r\n\r\n"
+        "0003;x=y\r\nabc\r\n1 \r\nd\r\n0;last\r\nSum: 4\r\n\r\n";
+    static const char response[] =
+        "HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n"
+        "HTTP/1.1 299  Odd  \r\nsErVeR:\tme\r\ntransfer-encoding: chunked\r\n\r\n"
+        "1\r\na\r\n00B;q=\"s\"\r\n01234567890\r\n0\r\nSum: 12\r\n\r\n";
+    WORLD(world, 0);
+    SPY(spy, &world,
+        CONCERNS | ON_REQUEST | ON_RESPONSE | CE_HOOK_REQUEST_BODY | CE_HOOK_RESPONSE_BODY);
+    ce_autofd int client = client_open(&world), server = -1;
+    for (size_t piece = 1; piece < 30; piece += 3) {
+        CHECK(sends_in_pieces(client, request, piece));
+        if (server < 0)
+            server = wire_accept(world.listener);
+        CHECK(wire_gets(server, request));
+        CHECK(sends_in_pieces(server, response, piece));
+        CHECK(wire_gets(client, response));
+        CHECK_TEXT(spy.request_body, "abcd");
+        CHECK_TEXT(spy.body, "a01234567890");
+    }
+    CHECK(spy.requests == 10 && spy.responses == 10);
 }
 
 enum { TOO_LARGE = 17 * 1024 * 1024 };
@@ -150,10 +190,120 @@ static void rules_hold_for_requests_that_come_later(void)
     CHECK(early.responses == 3 && late.requests == 2 && late.responses == 1);
 }
 
+static void heads_are_shown(void)
+{
+    WORLD(world, 0);
+    SPY(spy, &world, CONCERNS | ON_REQUEST | ON_RESPONSE | CE_HOOK_RESPONSE_BODY);
+    ce_autofd int client = client_open(&world), server = -1, other = client_open(&world);
+    CHECK(wire_send(client, "POST /a HTTP/1.1\r\nX-Looks: no\r\nX-look: \t at it \r\nX-Look: "
+                            "again\r\nContent-Length: 4\r\n\r\nhe"));
+    wait_for(&spy, &spy.heads, 1);
+    CHECK_TEXT(spy.look, "at it"); /* before its body is there */
+    CHECK(wire_send(client, "re"));
+    server = wire_accept(world.listener);
+    wait_for(&spy, &spy.requests, 1);
+    CHECK_TEXT(spy.look, "at it");
+    CHECK(wire_gets(server, "POST /a HTTP/1.1\r\nX-Looks: no\r\nX-look: \t at it \r\nX-Look: "
+                            "again\r\nContent-Length: 4\r\n\r\nhere"));
+    reply(server, client, "HTTP/1.1 200 OK\r\nX-LOOK:\r\nContent-Length: 0\r\n\r\n");
+    CHECK_TEXT(spy.look, ""); /* the response's */
+    CHECK(spy.status == 200);
+    pass(&world, other, &server, "GET / HTTP/1.1\r\nX-Look: up\r\n\r\n",
+         "HTTP/1.1 404 No\r\nx-look:\tdown\r\nContent-Length: 0\r\n\r\n",
+         "HTTP/1.1 404 No\r\nx-look:\tdown\r\nContent-Length: 0\r\n\r\n");
+    CHECK_TEXT(spy.look, "down");
+    CHECK(spy.number == 2 && spy.connection == 2);
+}
+
+static void long_texts_are_shown_whole(void)
+{
+    static char request[3000], response[3000], path[1000], type[1000];
+    memset(path, 'p', sizeof path - 1);
+    memset(type, 't', sizeof type - 1);
+    snprintf(request, sizeof request, "GET /%s HTTP/1.1\r\nContent-Type: a/%s\r\n\r\n", path, type);
+    snprintf(response, sizeof response,
+             "HTTP/1.1 200 OK\r\nContent-Type: b/%s\r\nContent-Length: 0\r\n\r\n", type);
+    WORLD(world, 0);
+    SPY(spy, &world, ON_REQUEST | ON_RESPONSE);
+    ce_autofd int client = client_open(&world);
+    ce_autofd int server = forward(&world, client, request);
+    CHECK(strncmp(spy.content_type, "a/ttt", 5) == 0 && strncmp(spy.path, "/ppp", 4) == 0);
+    CHECK(strlen(spy.path) == sizeof spy.path - 1); /* all that the spy keeps */
+    reply(server, client, response);
+    CHECK(strncmp(spy.content_type, "b/ttt", 5) == 0 && strncmp(spy.path, "/ppp", 4) == 0);
+}
+
+static void a_rule_that_is_not_concerned_costs_nothing(void)
+{
+    static const char head[] =
+        "POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+    WORLD(world, 0);
+    SPY(spy, &world,
+        CONCERNS | ON_REQUEST | ON_RESPONSE | CE_HOOK_REQUEST_BODY | CE_HOOK_RESPONSE_BODY);
+    SPY(other, &world, ON_REQUEST | ON_RESPONSE);
+    spy.refuses = true;
+    ce_autofd int client = client_open(&world);
+    ce_autofd int server = forward(&world, client, head); /* not answered by the proxy */
+    reply(server, client, "HTTP/1.1 100 Continue\r\n\r\n");
+    CHECK(wire_send(client, "h"));
+    CHECK(wire_gets(server, "h")); /* nor collected */
+    CHECK(wire_send(client, "i"));
+    CHECK(wire_gets(server, "i"));
+    reply(server, client, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha");
+    reply(server, client, "lf");
+    CHECK(spy.heads == 1 && spy.requests == 0 && spy.responses == 0);
+    CHECK(other.requests == 1 && other.responses == 1);
+    spy_disarm(&other);
+    pass(&world, client, &server, get, ok, ok); /* nobody is concerned */
+    CHECK(spy.heads == 2 && spy.requests == 0 && spy.responses == 0);
+}
+
+static void a_rule_may_leave_an_exchange(void)
+{
+    WORLD(world, 0);
+    SPY(spy, &world, ON_REQUEST | ON_RESPONSE | CE_HOOK_RESPONSE_BODY);
+    tell(&spy, &spy.request, (struct ce_action){.leave = true});
+    ce_autofd int client = client_open(&world);
+    ce_autofd int server = forward(&world, client, get);
+    reply(server, client, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha");
+    reply(server, client, "lf");
+    CHECK(spy.requests == 1 && spy.responses == 0);
+    tell(&spy, &spy.request, (struct ce_action){0});
+    pass(&world, client, &server, get, ok, ok);
+    CHECK(spy.requests == 2 && spy.responses == 1);
+}
+
+static void bodies_are_asked_for_as_they_are(void)
+{
+    static const char encoded[] = "GET / HTTP/1.1\r\nA: 1\r\nAccept-Encoding: gzip, br\r\nB: "
+                                  "2\r\naccept-encoding:x\r\n\r\n";
+    static const char identity[] = "GET / HTTP/1.1\r\nA: 1\r\nAccept-Encoding: identity\r\nB: "
+                                   "2\r\naccept-encoding:identity\r\n\r\n";
+    WORLD(world, 0);
+    SPY(spy, &world, CONCERNS | ON_REQUEST | ON_RESPONSE | CE_HOOK_RESPONSE_BODY);
+    ce_autofd int client = client_open(&world);
+    ce_autofd int server = forward_as(&world, client, encoded, identity);
+    reply(server, client, ok);
+    pass(&world, client, &server, get, ok, ok); /* who does not ask is left alone */
+    tell(&spy, &spy.request, (struct ce_action){.leave = true});
+    pass(&world, client, &server, encoded, ok, ok);
+    spy.refuses = true;
+    pass(&world, client, &server, encoded, ok, ok);
+    spy_disarm(&spy);
+    SPY(other, &world, ON_REQUEST | ON_RESPONSE | CE_HOOK_REQUEST_BODY);
+    pass(&world, client, &server, encoded, ok, ok);
+}
+
 int main(void)
 {
+    TEST(heads_are_shown);
+    TEST(long_texts_are_shown_whole);
+    TEST(a_rule_that_is_not_concerned_costs_nothing);
+    TEST(a_rule_may_leave_an_exchange);
+    TEST(bodies_are_asked_for_as_they_are);
     TEST(requests_have_an_identity);
     TEST(bodies_are_shown_whole_and_pass_unchanged);
+    TEST(shown_messages_pass_unchanged_whatever_the_pieces);
     TEST(a_collected_body_is_asked_for);
     TEST(bodies_beyond_the_limit_pass_unhooked);
     TEST(rules_hold_for_requests_that_come_later);
