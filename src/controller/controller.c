@@ -175,18 +175,24 @@ void ce_run_id_make(char id[64])
 
 static void fill_target(struct run *run)
 {
+    const struct ce_pipeline_acts *acts = ce_pipeline_acts(run->pipeline);
+    const struct ce_operations *operations = ce_pipeline_operations(run->pipeline);
     run->target = (struct ce_target){
-        .name = "embedded pipeline",
+        .name = ce_pipeline_name(run->pipeline),
         .run_folder = run->run_folder,
         .dataset = ce_pipeline_dataset(run->pipeline),
         .label = ce_pipeline_label(run->pipeline),
         .request_route = ce_pipeline_request_route(run->pipeline),
         .model_route = ce_pipeline_model_route(run->pipeline),
+        .protocol = ce_pipeline_protocol(run->pipeline),
+        .locator = ce_pipeline_locator(run->pipeline),
+        .sample_type = operations->content_type,
+        .sample_host = operations->host,
         .pipeline = run->pipeline,
-        .reload = ce_pipeline_reload,
-        .trained_on = ce_pipeline_trained_on,
-        .serving_process = ce_pipeline_serving_process,
-        .ensure_serving = ce_pipeline_ensure_serving,
+        .reload = acts->reload,
+        .trained_on = acts->trained_on,
+        .serving_process = acts->serving_process,
+        .ensure_serving = acts->ensure_serving,
         .sample_request = ce_pipeline_sample_request,
     };
 }
@@ -205,16 +211,33 @@ static uint64_t operations_in(const struct run *run, int64_t duration)
     return n < 1 ? 1 : (uint64_t)n;
 }
 
+static unsigned needs_of(const struct run *run)
+{
+    const struct ce_fault *fault = run->experiment->fault;
+    return fault->needs_of ? fault->needs_of(run->experiment->params) : fault->needs;
+}
+
 static int check_needs(const struct run *run, struct ce_error *err)
 {
     const struct ce_target *target = &run->target;
     const struct ce_fault *fault = run->experiment->fault;
-    unsigned needs = fault->needs_of ? fault->needs_of(run->experiment->params) : fault->needs;
     unsigned offers = (target->dataset && target->reload ? CE_NEEDS_DATASET : 0) |
+                      (target->dataset ? CE_NEEDS_COLUMNS : 0) |
                       (target->request_route ? CE_NEEDS_REQUEST_ROUTE : 0) |
                       (target->model_route ? CE_NEEDS_MODEL_ROUTE : 0) |
-                      (target->serving_process ? CE_NEEDS_PROCESS : 0);
-    if (needs & ~offers)
+                      (target->serving_process ? CE_NEEDS_PROCESS | CE_NEEDS_LEAK_HELPER : 0);
+    unsigned lacks = needs_of(run) & ~offers;
+    if (lacks & CE_NEEDS_DATASET)
+        return ce_fail(err, ENOTSUP,
+                       "%s is not trained by ChaosEater, so %s cannot act on what it learns from; "
+                       "data faults that take `stage: serve` act on its requests",
+                       target->name, fault->name);
+    if (lacks & CE_NEEDS_PROCESS)
+        return ce_fail(err, ENOTSUP,
+                       "%s was not started by ChaosEater, so %s has no process to act on; "
+                       "pipeline.command would start it",
+                       target->name, fault->name);
+    if (lacks)
         return ce_fail(err, ENOTSUP, "%s has nothing that %s could act on", target->name,
                        fault->name);
     return 0;
@@ -232,14 +255,23 @@ static int prepare(struct run *run, struct ce_error *err)
     CE_TRY(ce_journal_create(options->state_dir, run->record->id, ce_undo_ops, &run->journal, err));
     run->injection.journal = run->journal;
     CE_TRY(ce_guard_start(run->journal, &run->guard, err));
-    CE_TRY(ce_guard_deadline(run->guard, ce_now() + longest_run(run), err));
+    int64_t patience = ce_pipeline_patience(options->pipeline);
+    CE_TRY(ce_guard_deadline(run->guard, ce_now() + patience + longest_run(run), err));
     CE_TRY(ce_undo_note_tree(run->journal, run->run_folder, err));
     CE_TRY(ce_folder_make(run->run_folder, err));
-    CE_TRY(ce_proxy_start(&run->proxy, err));
-    CE_TRY(ce_pipeline_start(options->pipeline, run->run_folder, run->journal, run->proxy,
-                             &run->pipeline, err));
+    CE_TRY(ce_proxy_start(1, &run->proxy, err));
+    const struct ce_pipeline_site site = {
+        .run_folder = run->run_folder,
+        .journal = run->journal,
+        .proxy = run->proxy,
+        .signal = options->signal,
+        .leak_helper = needs_of(run) & CE_NEEDS_LEAK_HELPER,
+    };
+    CE_TRY(ce_pipeline_start(options->pipeline, &site, &run->pipeline, err));
     set_text(&run->record->isolation, ce_pipeline_isolation(run->pipeline));
     fill_target(run);
+    if (run->target.protocol)
+        run->record->protocol = ce_protocol_name(run->target.protocol);
     CE_TRY(check_needs(run, err));
 
     /* The workload walks only the rows that the baseline covers, so that every later operation has
@@ -357,17 +389,6 @@ static void observe(struct run *run)
         (void)run_phase(run, CE_STATE_OBSERVING, count, DRAIN);
 }
 
-static json_t *counts_json(const struct ce_fault_counts *counts)
-{
-    json_t *skipped = json_object();
-    for (size_t i = 0; i < CE_SKIP_REASONS_MAX && counts->skipped[i].reason; i++)
-        json_object_set_new(skipped, counts->skipped[i].reason,
-                            json_integer((json_int_t)counts->skipped[i].count));
-    return json_pack("{s:I, s:I, s:I, s:o}", "eligible", (json_int_t)counts->eligible, "selected",
-                     (json_int_t)counts->selected, "changed", (json_int_t)counts->changed,
-                     "skipped", skipped);
-}
-
 /* A fault that was armed and found nothing to hit measured nothing. */
 static void count(struct run *run)
 {
@@ -376,11 +397,15 @@ static void count(struct run *run)
         return;
     run->experiment->fault->count(&run->injection, &counts);
     json_decref(run->record->fault_counts);
-    run->record->fault_counts = counts_json(&counts);
+    run->record->fault_counts = ce_fault_counts_json(&counts);
     if (counts.selected == 0 && !run->record->control) {
-        char reason[128];
-        snprintf(reason, sizeof reason, "the fault found nothing to hit among %llu eligible",
-                 (unsigned long long)counts.eligible);
+        char reason[192];
+        int n =
+            snprintf(reason, sizeof reason, "the fault found nothing to hit among %llu eligible",
+                     (unsigned long long)counts.eligible);
+        if (counts.skipped[0].reason)
+            snprintf(reason + n, sizeof reason - (size_t)n, "; skipped: %llu, %s",
+                     (unsigned long long)counts.skipped[0].count, counts.skipped[0].reason);
         end_as(run, CE_STATUS_COMPLETED, CE_VERDICT_INCONCLUSIVE, reason);
     }
 }
@@ -511,6 +536,8 @@ int ce_run_plan(const struct ce_run_options *options, struct ce_record *ret_reco
                 struct ce_error *err)
 {
     const struct ce_experiment *x = options->experiment;
+    const struct ce_pipeline_spec *pipeline = options->pipeline;
+    bool embedded = pipeline->kind == CE_PIPELINE_EMBEDDED;
     struct ce_record record = (struct ce_record){
         .name = strdup(x->name),
         .layer = strdup(ce_layer_name(x->fault->layer)),
@@ -518,7 +545,10 @@ int ce_run_plan(const struct ce_run_options *options, struct ce_record *ret_reco
         .strategy = strdup(ce_strategy_name(x->strategy)),
         .parameters = ce_params_values(x->fault->params, x->params),
         .duration = (double)x->duration / (double)CE_SECOND,
-        .profile = strdup(ce_profile_kind_name((enum ce_profile_kind)options->pipeline->profile)),
+        .pipeline = ce_pipeline_kind_name(pipeline->kind),
+        .profile =
+            embedded ? strdup(ce_profile_kind_name((enum ce_profile_kind)pipeline->profile)) : NULL,
+        .url = embedded ? NULL : strdup(pipeline->url),
         .seed = options->seed,
         .repeat = options->repeat,
         .control = x->fault->is_control && x->fault->is_control(x->params),
@@ -537,7 +567,8 @@ int ce_run_plan(const struct ce_run_options *options, struct ce_record *ret_reco
             (struct ce_phase_summary){.p50_ms = NAN, .p90_ms = NAN, .p99_ms = NAN, .max_ms = NAN};
     ce_run_id_make(record.id);
     if (!record.name || !record.layer || !record.fault_type || !record.strategy ||
-        !record.parameters || !record.profile || !record.verification || !record.isolation) {
+        !record.parameters || !(record.profile || record.url) || !record.verification ||
+        !record.isolation) {
         ce_record_done(&record);
         return ce_fail_memory(err);
     }

@@ -138,6 +138,7 @@ void ce_document_free(struct ce_document *doc)
         free(doc->only.names[i]);
     free(doc->only.names);
     free(doc->name);
+    free(doc->folder);
     free(doc);
 }
 
@@ -159,8 +160,18 @@ int ce_document_load(const char *path, struct ce_document **ret_doc, struct ce_e
 {
     ce_autofree char *text = NULL;
     size_t size;
+    bool is_stdin = strcmp(path, "-") == 0;
     CE_TRY(ce_file_read(path, CE_DOCUMENT_SIZE_MAX, &text, &size, err));
-    return ce_document_parse(text, size, strcmp(path, "-") == 0 ? "stdin" : path, ret_doc, err);
+    CE_CLEANUP(ce_document_free_p) struct ce_document *doc = NULL;
+    CE_TRY(ce_document_parse(text, size, is_stdin ? "stdin" : path, &doc, err));
+    const char *slash = strrchr(path, '/');
+    if (!is_stdin && slash) {
+        doc->folder = strndup(path, slash > path ? (size_t)(slash - path) : 1);
+        if (!doc->folder)
+            return ce_fail_memory(err);
+    }
+    *ret_doc = ce_take(doc);
+    return 0;
 }
 
 int ce_document_demo(struct ce_document **ret_doc, struct ce_error *err)
@@ -433,6 +444,63 @@ static int read_prometheus(struct ce_document *doc, struct ce_error *err)
     return r;
 }
 
+/* ---- the pipeline ---- */
+
+static bool pipeline_has(void *ctx, const char *key)
+{
+    return is_given(ce_node_get(ctx, "pipeline"), key);
+}
+
+/* The value of the key, else the section, else the document. */
+static const struct ce_place *pipeline_place(const struct ce_document *doc, const char *key)
+{
+    const struct ce_node *section = ce_node_get(doc->root, "pipeline");
+    const struct ce_node *value = key ? ce_node_get(section, key) : NULL;
+    return &(value ? value : section ? section : doc->root)->place;
+}
+
+/* A path that the file names is relative to the file; one from the command line is not. */
+static int resolve(const struct ce_document *doc, const char *key, char **path,
+                   struct ce_error *err)
+{
+    const struct ce_place *place = pipeline_place(doc, key);
+    bool from_file = place->line > 0;
+    if (!doc->folder || !from_file || !*path || **path == '/')
+        return 0;
+    char *whole = ce_format("%s/%s", doc->folder, *path);
+    if (!whole)
+        return ce_fail_memory(err);
+    free(*path);
+    *path = whole;
+    return 0;
+}
+
+static int read_pipeline(struct ce_document *doc, struct ce_error *err)
+{
+    const struct ce_node *section = ce_node_get(doc->root, "pipeline");
+    struct ce_pipeline_spec *spec = &doc->pipeline;
+    const char *key = NULL;
+    CE_TRY(check_map(section, err));
+    CE_TRY(read_map(section, pipeline_place(doc, NULL), &ce_pipeline_rules, spec, err));
+    int r = ce_pipeline_keys_check(spec, pipeline_has, doc->root, &key, err);
+    if (r < 0)
+        return ce_fail_put_place(err, r, pipeline_place(doc, key));
+    CE_TRY(resolve(doc, "dataset", &spec->dataset, err));
+    if (spec->command.count > 0 && !spec->workdir && doc->folder &&
+        !(spec->workdir = strdup(doc->folder)))
+        return ce_fail_memory(err);
+    return is_given(section, "workdir") ? resolve(doc, "workdir", &spec->workdir, err) : 0;
+}
+
+int ce_document_check_pipeline(const struct ce_document *doc, struct ce_error *err)
+{
+    const char *key = NULL;
+    int r = ce_pipeline_check(&doc->pipeline, &key, err);
+    return r < 0 ? ce_fail_put_place(err, r, pipeline_place(doc, key)) : 0;
+}
+
+/* ---- all of it ---- */
+
 static int validate(struct ce_document *doc, struct ce_error *err)
 {
     const struct ce_node *root = doc->root;
@@ -442,10 +510,7 @@ static int validate(struct ce_document *doc, struct ce_error *err)
                              ce_node_kind_text(root));
     CE_TRY(read_map(root, &root->place, &ce_document_rules, &doc->keys, err));
     CE_TRY(read_experiments(doc, err));
-    const struct ce_node *pipeline = ce_node_get(root, "pipeline");
-    CE_TRY(check_map(pipeline, err));
-    CE_TRY(read_map(pipeline, pipeline ? &pipeline->place : &root->place, &ce_pipeline_rules,
-                    &doc->pipeline, err));
+    CE_TRY(read_pipeline(doc, err));
     return read_prometheus(doc, err);
 }
 

@@ -37,5 +37,8 @@ const struct ce_experiment *ce_document_experiment(const struct ce_document *doc
 /* Whether the document states a seed, and which. */
 bool ce_document_seed(const struct ce_document *doc, uint64_t *ret_seed);
 const struct ce_pipeline_spec *ce_document_pipeline(const struct ce_document *doc);
+/* ce_pipeline_check() with the place of what is wrong: looks at the files that the pipeline's keys
+ * name, which validation does not. */
+int ce_document_check_pipeline(const struct ce_document *doc, struct ce_error *err);
 
 #endif

@@ -15,7 +15,8 @@ struct ce_document_keys {
 };
 
 struct ce_document {
-    char *name; /* what messages call it */
+    char *name;   /* what messages call it */
+    char *folder; /* that it lies in; NULL: this process's */
     struct ce_node *root;
     char **origins; /* "--set duration=3s": nodes borrow these */
     size_t origin_count;

@@ -67,6 +67,12 @@ static json_t *experiment_schema(void)
     return ce_take(schema);
 }
 
+static json_t *pipeline_schema(void)
+{
+    ce_autojson json_t *schema = ce_pipeline_schema();
+    return !schema || allow_null(schema) < 0 ? NULL : ce_take(schema);
+}
+
 static json_t *document_schema(void)
 {
     ce_autojson json_t *keys = ce_params_schema(ce_document_params);
@@ -78,7 +84,7 @@ static json_t *document_schema(void)
         json_object_set_new(properties, "experiments",
                             json_pack("{s:s, s:i, s:o}", "type", "array", "minItems", 1, "items",
                                       experiment_schema())) < 0 ||
-        json_object_set_new(properties, "pipeline", section_schema(ce_pipeline_params)) < 0 ||
+        json_object_set_new(properties, "pipeline", pipeline_schema()) < 0 ||
         json_object_set_new(properties, "prometheus", section_schema(ce_prometheus_params)) < 0 ||
         json_object_set_new(schema, "required", json_pack("[s]", "experiments")) < 0)
         return NULL;

@@ -42,6 +42,7 @@ void ce_record_done(struct ce_record *record)
     free(record->strategy);
     json_decref(record->parameters);
     free(record->profile);
+    free(record->url);
     free(record->reason);
     free(record->verification);
     json_decref(record->fault_counts);
@@ -95,6 +96,14 @@ static json_t *experiment_json(const struct ce_record *record)
                      "parameters", shared(record->parameters),
                      "duration", ce_json_number(record->duration),
                      "rollback_strategy", text(record->strategy));
+}
+
+static json_t *pipeline_json(const struct ce_record *record)
+{
+    return json_pack("{s:o, s:o, s:o}",
+                     "kind", text(record->pipeline),
+                     "url", text(record->url),
+                     "protocol", text(record->protocol));
 }
 
 static json_t *error_count_json(const struct ce_record *record)
@@ -214,9 +223,10 @@ static int set_reason(json_t *run, const struct ce_record *record)
 
 json_t *ce_record_json(const struct ce_record *record)
 {
-    ce_autojson json_t *run = json_pack("{s:s, s:o, s:o, s:s, s:s}",
+    ce_autojson json_t *run = json_pack("{s:s, s:o, s:o, s:o, s:s, s:s}",
                                         "id", record->id,
                                         "experiment", experiment_json(record),
+                                        "pipeline", pipeline_json(record),
                                         "profile", text(record->profile),
                                         "status", ce_status_name(record->status),
                                         "verdict", ce_verdict_name(record->verdict));

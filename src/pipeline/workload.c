@@ -124,23 +124,31 @@ static void note_oldest(struct ce_workload *workload)
 /* ---- outcomes ---- */
 
 static void judge(const struct ce_workload *workload, struct ce_outcome *outcome,
-                  const struct ce_bytes *payload)
+                  const struct ce_connection *answered)
 {
     const struct ce_operations *operations = workload->config.operations;
+    const struct ce_operation *operation = &operations->items[outcome->number % operations->count];
     if (outcome->latency_ns >= workload->config.timeout_ns) {
         outcome->error = ETIMEDOUT;
         return;
     }
     if (outcome->status != 200)
         return;
-    const char *body = payload->size > 0 ? payload->data : "";
-    if (operations->read_prediction(body, payload->size, &outcome->prediction) < 0) {
+    const struct ce_bytes *payload = &answered->payload;
+    struct ce_prediction prediction = {0};
+    struct ce_reply answer = {
+        .content_type = answered->content_type,
+        .json_length = ce_slice_of(answered->json_length),
+        .body = payload->size > 0 ? payload->data : "",
+        .size = payload->size,
+    };
+    if (operations->read_prediction(operations->ctx, &answer, &prediction) < 0) {
         outcome->error = EBADMSG;
         return;
     }
     outcome->ok = true;
-    outcome->right = operations->is_right(
-        outcome->prediction, operations->items[outcome->number % operations->count].label);
+    outcome->prediction = prediction.number;
+    outcome->right = operations->is_right(operations->ctx, &prediction, operation);
 }
 
 /* Ends an operation and queues its outcome. `answered` is NULL when it failed with `error`. */
@@ -152,7 +160,7 @@ static void finish(struct ce_workload *workload, struct flight *flight,
     outcome->error = error;
     if (answered) {
         outcome->status = answered->status;
-        judge(workload, outcome, &answered->payload);
+        judge(workload, outcome, answered);
     }
     flight->connection = NULL;
     TAILQ_REMOVE(&workload->in_flight, flight, link);
@@ -206,11 +214,13 @@ static int send_request(struct ce_workload *workload, struct flight *flight)
     if (asprintf(&head,
                  "POST %s HTTP/1.1\r\n"
                  "Host: %s\r\n"
-                 "Content-Type: application/json\r\n"
+                 "Content-Type: %s\r\n"
                  "Content-Length: %zu\r\n"
                  "X-Request-Id: %c-%" PRIu64 "\r\n\r\n",
-                 operations->path, workload->host, operation->body_size,
-                 ce_phase_letter(flight->outcome.phase), flight->outcome.number) < 0) {
+                 operations->path, operations->host ? operations->host : workload->host,
+                 operations->content_type ? operations->content_type : "application/json",
+                 operation->body_size, ce_phase_letter(flight->outcome.phase),
+                 flight->outcome.number) < 0) {
         head = NULL;
         return -ENOMEM;
     }

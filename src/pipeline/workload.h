@@ -15,23 +15,37 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "inference/inference.h"
 #include "proxy/endpoint.h"
 
 /* Ready-made requests with their labels. */
 struct ce_operation {
     char *body;
     size_t body_size;
-    double label;
+    char *label_text; /* NULL: `label` says it all */
+    double label;     /* as a number; NaN when it is none */
+};
+/* What a server answered. */
+struct ce_reply {
+    const char *content_type;    /* "" when absent */
+    struct ce_slice json_length; /* the value of Inference-Header-Content-Length; empty: none */
+    const char *body;
+    size_t size;
 };
 struct ce_operations {
-    const char *path; /* "/v2/models/churn/infer" */
+    const char *path;         /* "/v2/models/churn/infer" */
+    const char *host;         /* the Host field's value; NULL: the address that is connected to */
+    const char *content_type; /* of the requests; NULL: application/json */
     struct ce_operation *items;
     size_t count;
-    /* Reads the prediction from an answer's body: 0, or -EINVAL when it is none. Called on the
-     * workload's thread. */
-    int (*read_prediction)(const char *body, size_t size, double *ret_prediction);
-    /* Whether a prediction is right for a label. */
-    bool (*is_right)(double prediction, double label);
+    /* Both are called on the workload's thread, with `ctx`. */
+    const void *ctx;
+    /* Reads the prediction from an answer: 0, or a negative errno when it holds none. */
+    int (*read_prediction)(const void *ctx, const struct ce_reply *answer,
+                           struct ce_prediction *ret_prediction);
+    /* Whether it is right for the operation's label. */
+    bool (*is_right)(const void *ctx, const struct ce_prediction *prediction,
+                     const struct ce_operation *operation);
 };
 
 enum ce_phase {
@@ -55,7 +69,7 @@ struct ce_outcome {
     int status;         /* of the answer; 0: none */
     int error; /* 0, or why it failed: ETIMEDOUT, ECONNREFUSED, ECONNRESET, EPROTO, EBADMSG (no
                   prediction) */
-    double prediction;
+    double prediction; /* as a number; NaN when it is none */
 };
 
 struct ce_workload_config {

@@ -139,6 +139,15 @@ static int take_body(struct ce_connection *connection, const char *data, size_t 
     return connection->body.done;
 }
 
+static void keep_field(const struct ce_http_head *head, const char *name, char *text, size_t size)
+{
+    const struct ce_http_field *field = ce_http_find(head, name);
+    size_t length = field && field->value.size < size ? field->value.size : 0;
+    if (length > 0)
+        memcpy(text, field->value.data, length);
+    text[length] = '\0';
+}
+
 /* Takes bytes of the head, and of the body when they follow at once. 1: the answer is complete. */
 static int take_head(struct ce_connection *connection, const char *data, size_t size)
 {
@@ -153,6 +162,10 @@ static int take_head(struct ce_connection *connection, const char *data, size_t 
             connection->head_done = true;
             connection->status = head.status;
             connection->keep_alive = head.keep_alive;
+            keep_field(&head, "Content-Type", connection->content_type,
+                       sizeof connection->content_type);
+            keep_field(&head, "Inference-Header-Content-Length", connection->json_length,
+                       sizeof connection->json_length);
             ce_http_body_start(&connection->body, &head);
             return take_body(connection, bytes->data + head.size, bytes->size - head.size);
         }

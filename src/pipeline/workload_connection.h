@@ -30,6 +30,8 @@ struct ce_connection {
     struct ce_bytes payload; /* the answer's body, decoded */
     struct ce_http_body body;
     int status;
+    /* Of the answer; "" when absent, or longer than anything that makes sense there. */
+    char content_type[128], json_length[24];
 };
 
 /* Starts to connect, and registers with `epoll`; the event's data.ptr is the connection. */

@@ -432,13 +432,36 @@ static void write_means(const struct ce_report *report, FILE *out)
     }
 }
 
-/* What the numbers are about: version, seed, and each way in which a pipeline was isolated. */
+/* Each server that was asked, and what it spoke. */
+static int write_servers(const struct ce_report *report, FILE *out)
+{
+    for (size_t i = 0; i < report->count; i++) {
+        const struct ce_record *record = report->records[i];
+        bool seen = !record->url;
+        for (size_t j = 0; j < i; j++)
+            seen = seen || (same_text(report->records[j]->url, record->url) &&
+                            same_text(report->records[j]->protocol, record->protocol));
+        if (seen)
+            continue;
+        ce_autofree char *line =
+            ce_format("pipeline: %s, %s%s%s", record->pipeline, record->url,
+                      record->protocol ? ", " : "", record->protocol ? record->protocol : "");
+        if (!line)
+            return -ENOMEM;
+        ce_write_wrapped(out, line);
+    }
+    return 0;
+}
+
+/* What the numbers are about: version, seed, the servers, and each way in which a pipeline was
+ * isolated. */
 static int write_opening(const struct ce_report *report, FILE *out, bool color)
 {
     char text[128];
     snprintf(text, sizeof text, "ChaosEater %s, seed %" PRId64 ", %zu run%s", ce_version(),
              (int64_t)report->seed, report->count, report->count == 1 ? "" : "s");
     ce_write_heading(out, text, color);
+    CE_TRY(write_servers(report, out));
     for (size_t i = 0; i < report->count; i++) {
         const char *isolation = report->records[i]->isolation;
         bool seen = !isolation || isolation[0] == '\0';

@@ -46,9 +46,9 @@ static inline int world_open(struct world *world, enum ce_profile_kind profile,
     world->run = ce_format("%s/run", world->folder);
     CE_TRY(ce_folder_make(world->run, err));
     CE_TRY(ce_journal_create(world->state, "test", ops, &world->journal, err));
-    CE_TRY(ce_proxy_start(&world->proxy, err));
-    return ce_pipeline_start(&spec, world->run, world->journal, world->proxy, &world->pipeline,
-                             err);
+    CE_TRY(ce_proxy_start(1, &world->proxy, err));
+    struct ce_pipeline_site site = {world->run, world->journal, world->proxy, NULL};
+    return ce_pipeline_start(&spec, &site, &world->pipeline, err);
 }
 
 static inline void world_close(struct world *world)

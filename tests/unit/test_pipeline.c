@@ -6,17 +6,27 @@
 #include "base/hash.h"
 #include "pipeline_world.h"
 
+/* The probability that an answer gives; -1: none. */
+static double probability_in(const struct ce_operations *operations, const char *text, size_t size,
+                             struct ce_prediction *ret_prediction)
+{
+    struct ce_reply reply = {.content_type = "", .body = text, .size = size};
+    if (operations->read_prediction(operations->ctx, &reply, ret_prediction) < 0)
+        return -1;
+    return ret_prediction->number;
+}
+
 static double measured_accuracy(const struct world *world)
 {
     const struct ce_operations *operations = ce_pipeline_operations(world->pipeline);
     size_t right = 0;
     for (size_t i = 0; i < operations->count; i++) {
         ce_autofree char *text = NULL;
-        double prediction;
+        struct ce_prediction prediction;
         if (operate(world, i, "b-0", &text) != 200 ||
-            operations->read_prediction(text, strlen(text), &prediction) < 0)
+            probability_in(operations, text, strlen(text), &prediction) < 0)
             return -1;
-        right += operations->is_right(prediction, operations->items[i].label);
+        right += operations->is_right(operations->ctx, &prediction, &operations->items[i]);
     }
     return (double)right / (double)operations->count;
 }
@@ -29,7 +39,7 @@ static void check_learnt(const struct world *world, char ret_hex[CE_SHA256_HEX])
     struct ce_error err = {0};
     char file[CE_SHA256_HEX];
     ret_hex[0] = '\0';
-    REQUIRE_OK(ce_pipeline_trained_on(world->pipeline, ret_hex, &err), err);
+    REQUIRE_OK(ce_pipeline_acts(world->pipeline)->trained_on(world->pipeline, ret_hex, &err), err);
     REQUIRE_OK(ce_sha256_file(ce_pipeline_dataset(world->pipeline), file, &err), err);
     CHECK_TEXT(ret_hex, file);
 }
@@ -341,12 +351,12 @@ static char *with_value(const char *body, const char *name, const char *value)
 static double predicted(const struct world *world, const char *body)
 {
     struct ce_http_answer answer = {0};
+    struct ce_prediction ignored;
     double prediction = -1;
     if (call(ce_pipeline_request_route(world->pipeline), "m-1", "/v2/models/churn/infer", body,
-             &answer) != 200 ||
-        ce_pipeline_operations(world->pipeline)
-                ->read_prediction(answer.body, answer.body_size, &prediction) < 0)
-        prediction = -1;
+             &answer) == 200)
+        prediction = probability_in(ce_pipeline_operations(world->pipeline), answer.body,
+                                    answer.body_size, &ignored);
     ce_http_answer_done(&answer);
     return prediction;
 }
@@ -397,20 +407,20 @@ static void a_reload_takes_the_dataset_in_again(void)
     char before[CE_SHA256_HEX], after[CE_SHA256_HEX];
     ce_autofree char *old = NULL, *later = NULL, *again = NULL, *image = NULL;
     size_t size;
-    REQUIRE_OK(ce_pipeline_trained_on(world.pipeline, before, &err), err);
+    REQUIRE_OK(ce_pipeline_acts(world.pipeline)->trained_on(world.pipeline, before, &err), err);
     REQUIRE_OK(ce_file_read(ce_pipeline_dataset(world.pipeline), 64 << 20, &image, &size, &err),
                err);
     CHECK(operate(&world, 0, "b-0", &old) == 200);
 
     REQUIRE_OK(damage_dataset(&world, 3, &err), err);
-    REQUIRE_OK(ce_pipeline_reload(world.pipeline, &err), err);
+    REQUIRE_OK(ce_pipeline_acts(world.pipeline)->reload(world.pipeline, &err), err);
     check_learnt(&world, after);
     CHECK(strcmp(before, after) != 0);
     CHECK(operate(&world, 0, "f-0", &later) == 200);
     CHECK(old && later && strcmp(old, later) != 0); /* served at once by what was learnt from it */
 
     REQUIRE_OK(ce_file_replace(ce_pipeline_dataset(world.pipeline), image, size, &err), err);
-    REQUIRE_OK(ce_pipeline_reload(world.pipeline, &err), err);
+    REQUIRE_OK(ce_pipeline_acts(world.pipeline)->reload(world.pipeline, &err), err);
     CHECK(operate(&world, 0, "v-0", &again) == 200);
     CHECK(old && again && strcmp(old, again) == 0);
 }
@@ -423,7 +433,7 @@ static void a_hardened_pipeline_rejects_what_it_cannot_learn_from(void)
     size_t size;
     CHECK(operate(&world, 0, "b-0", &old) == 200);
     REQUIRE_OK(damage_dataset(&world, 1, &err), err);
-    REQUIRE_OK(ce_pipeline_reload(world.pipeline, &err), err);
+    REQUIRE_OK(ce_pipeline_acts(world.pipeline)->reload(world.pipeline, &err), err);
     check_learnt(&world, examined);
     CHECK(operate(&world, 0, "f-0", &later) == 200);
     CHECK(old && later && strcmp(old, later) == 0); /* the old model stays in service */
@@ -436,7 +446,7 @@ static void a_dataset_that_vanished_is_an_error_with_a_sentence(void)
 {
     WORLD(world, err, CE_PROFILE_NAIVE);
     REQUIRE(unlink(ce_pipeline_dataset(world.pipeline)) == 0);
-    CHECK(ce_pipeline_reload(world.pipeline, &err) == -ENOENT);
+    CHECK(ce_pipeline_acts(world.pipeline)->reload(world.pipeline, &err) == -ENOENT);
     CHECK(strstr(err.message, "dataset.csv"));
     CHECK(operate(&world, 0, "b-0", NULL) == 200); /* what is in service stays */
 }

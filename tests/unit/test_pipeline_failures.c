@@ -17,28 +17,29 @@
 static bool serves_other_than(const struct world *world, const struct ce_process_id *old)
 {
     struct ce_process_id now;
-    return ce_pipeline_serving_process(world->pipeline, &now, NULL) == 0 && now.pid != old->pid &&
-           newest_answers(world, "b-1");
+    return ce_pipeline_acts(world->pipeline)->serving_process(world->pipeline, &now, NULL) == 0 &&
+           now.pid != old->pid && newest_answers(world, "b-1");
 }
 
 static void a_crashed_naive_server_stays_down_until_asked_for(void)
 {
     WORLD(world, err, CE_PROFILE_NAIVE);
     struct ce_process_id id;
-    REQUIRE_OK(ce_pipeline_serving_process(world.pipeline, &id, &err), err);
+    REQUIRE_OK(ce_pipeline_acts(world.pipeline)->serving_process(world.pipeline, &id, &err), err);
     CHECK(operate(&world, 0, "b-0", NULL) == 200);
     REQUIRE(ce_process_signal(&id, SIGKILL) == 0);
-    REQUIRE(EVENTUALLY(ce_pipeline_serving_process(world.pipeline, &id, NULL) == -ESRCH));
+    REQUIRE(EVENTUALLY(
+        ce_pipeline_acts(world.pipeline)->serving_process(world.pipeline, &id, NULL) == -ESRCH));
     /* A while that would be long enough for a restart. */
     for (int64_t until = ce_now() + 400 * CE_MILLISECOND; ce_now() < until;)
         CHECK(operate(&world, 0, "b-1", NULL) == 502);
-    CHECK(ce_pipeline_serving_process(world.pipeline, &id, NULL) == -ESRCH);
-    REQUIRE_OK(ce_pipeline_ensure_serving(world.pipeline, &err), err);
+    CHECK(ce_pipeline_acts(world.pipeline)->serving_process(world.pipeline, &id, NULL) == -ESRCH);
+    REQUIRE_OK(ce_pipeline_acts(world.pipeline)->ensure_serving(world.pipeline, &err), err);
     CHECK(operate(&world, 0, "b-2", NULL) == 200);
-    REQUIRE_OK(ce_pipeline_serving_process(world.pipeline, &id, &err), err);
+    REQUIRE_OK(ce_pipeline_acts(world.pipeline)->serving_process(world.pipeline, &id, &err), err);
     CHECK(ce_process_alive(&id));
     /* Nothing to do is fine too. */
-    REQUIRE_OK(ce_pipeline_ensure_serving(world.pipeline, &err), err);
+    REQUIRE_OK(ce_pipeline_acts(world.pipeline)->ensure_serving(world.pipeline, &err), err);
 }
 
 /* Whatever becomes of the server of a hardened pipeline, it goes on answering, and soon another
@@ -47,7 +48,7 @@ static void check_replacement(const struct world *world, int signal)
 {
     struct ce_error err = {0};
     struct ce_process_id id;
-    REQUIRE_OK(ce_pipeline_serving_process(world->pipeline, &id, &err), err);
+    REQUIRE_OK(ce_pipeline_acts(world->pipeline)->serving_process(world->pipeline, &id, &err), err);
     int64_t begin = ce_now();
     REQUIRE(ce_process_signal(&id, signal) == 0);
     CHECK(operate(world, 0, "b-1", NULL) == 200); /* the fallback, or the new one already */
@@ -91,10 +92,10 @@ static void a_hanging_naive_server_is_replaced_when_asked_for(void)
 {
     WORLD(world, err, CE_PROFILE_NAIVE);
     struct ce_process_id id;
-    REQUIRE_OK(ce_pipeline_serving_process(world.pipeline, &id, &err), err);
+    REQUIRE_OK(ce_pipeline_acts(world.pipeline)->serving_process(world.pipeline, &id, &err), err);
     REQUIRE(ce_process_signal(&id, SIGSTOP) == 0);
     REQUIRE(EVENTUALLY(has_stopped(&id)));
-    REQUIRE_OK(ce_pipeline_ensure_serving(world.pipeline, &err), err);
+    REQUIRE_OK(ce_pipeline_acts(world.pipeline)->ensure_serving(world.pipeline, &err), err);
     CHECK(serves_other_than(&world, &id));
 }
 
@@ -270,10 +271,10 @@ static void nothing_survives_a_killed_keeper(void)
     REQUIRE(tree.count == 5);
     REQUIRE(ce_process_signal(&tree.ids[1], SIGKILL) == 0);
     CHECK(EVENTUALLY(tree_alive(&tree) == 1));
-    CHECK(ce_pipeline_ensure_serving(world.pipeline, &err) == -ECHILD);
+    CHECK(ce_pipeline_acts(world.pipeline)->ensure_serving(world.pipeline, &err) == -ECHILD);
     CHECK_TEXT(err.message, "the pipeline's supervisor is gone");
     struct ce_process_id id;
-    CHECK(ce_pipeline_serving_process(world.pipeline, &id, NULL) < 0);
+    CHECK(ce_pipeline_acts(world.pipeline)->serving_process(world.pipeline, &id, NULL) < 0);
 }
 
 static void the_journal_ends_the_pipeline_too(void)

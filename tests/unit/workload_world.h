@@ -330,17 +330,19 @@ static inline int server_times_asked(struct server *server, const char *id)
 
 /* "row=3", whose right prediction is 3; the label of row 7 is wrong. */
 
-static inline int read_row(const char *body, size_t size, double *ret_prediction)
+static inline int read_row(const void *ctx, const struct ce_reply *reply,
+                           struct ce_prediction *ret_prediction)
 {
-    if (size != 5 || memcmp(body, "row=", 4) != 0)
+    if (reply->size != 5 || memcmp(reply->body, "row=", 4) != 0)
         return -EINVAL;
-    *ret_prediction = body[4] - '0';
+    *ret_prediction = (struct ce_prediction){.number = reply->body[4] - '0'};
     return 0;
 }
 
-static inline bool is_equal(double prediction, double label)
+static inline bool is_equal(const void *ctx, const struct ce_prediction *prediction,
+                            const struct ce_operation *operation)
 {
-    return fabs(prediction - label) < 0.5;
+    return fabs(prediction->number - operation->label) < 0.5;
 }
 
 static inline const struct ce_operations *rows(void)

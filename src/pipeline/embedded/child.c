@@ -7,6 +7,8 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/environment.h"
+#include "base/file.h"
 #include "base/spawn.h"
 
 int ce_child_start(struct ce_child *child, const struct ce_role *supervisor, int upstream_port,
@@ -29,8 +31,17 @@ int ce_child_start(struct ce_child *child, const struct ce_role *supervisor, int
                           trains ? NULL : port,
                           forwards ? upstream : NULL,
                           NULL};
+    ce_autofree char *preload = NULL;
+    ce_autofree const char **env = NULL;
+    if (strcmp(child->role, CE_ROLE_SERVER) == 0 && getenv(CE_SERVER_PRELOAD)) {
+        preload = ce_format("LD_PRELOAD=%s", getenv(CE_SERVER_PRELOAD));
+        env = preload ? ce_environment_with((const char *const[]){preload}, 1) : NULL;
+        if (!env)
+            return ce_fail_memory(err);
+    }
     struct ce_spawn spawn = {
         .argv = argv,
+        .env = env,
         .fds = {{its, CE_FD_SUPERVISOR}},
         .fd_count = 1,
         .parent_death_signal = SIGKILL,
@@ -63,7 +74,7 @@ void ce_child_ended(struct ce_child *child)
     child->ready = false;
 }
 
-int ce_child_receive(struct ce_child *child, struct ce_message *ret_message)
+int ce_child_receive(struct ce_child *child, struct ce_channel_message *ret_message)
 {
     if (child->channel < 0)
         return 0;

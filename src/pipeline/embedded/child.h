@@ -4,7 +4,7 @@
 #define CE_PIPELINE_EMBEDDED_CHILD_H
 
 #include "base/identity.h"
-#include "pipeline/embedded/channel.h"
+#include "pipeline/channel.h"
 #include "pipeline/embedded/roles.h"
 
 struct ce_child {
@@ -26,6 +26,6 @@ void ce_child_kill(const struct ce_child *child);
 void ce_child_ended(struct ce_child *child);
 /* The next message that waits: 1, or 0 when there is none. Ends the channel when the other end is
  * gone. */
-int ce_child_receive(struct ce_child *child, struct ce_message *ret_message);
+int ce_child_receive(struct ce_child *child, struct ce_channel_message *ret_message);
 
 #endif

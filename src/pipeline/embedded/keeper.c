@@ -21,7 +21,7 @@
 
 #include "base/cleanup.h"
 #include "base/spawn.h"
-#include "pipeline/embedded/channel.h"
+#include "pipeline/channel.h"
 #include "pipeline/embedded/roles.h"
 
 /* A new network namespace has a loopback device, but it is down. */
@@ -79,7 +79,7 @@ static int start_supervisor(const struct ce_role *role, struct ce_process_id *re
 /* Answers one request for a socket; false when the controller is gone. */
 static bool hand_out_socket(void)
 {
-    struct ce_message request;
+    struct ce_channel_message request;
     int r = ce_channel_receive(CE_FD_SOCKETS, 0, &request);
     if (r <= 0)
         return r == -ETIMEDOUT;

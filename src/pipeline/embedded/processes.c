@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "pipeline/embedded/processes.h"
 
-#include <dlfcn.h>
-#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -12,12 +10,15 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/environment.h"
 #include "base/file.h"
 #include "base/seam.h"
 #include "base/spawn.h"
 #include "host/process.h"
-#include "pipeline/embedded/channel.h"
+#include "pipeline/beside.h"
+#include "pipeline/channel.h"
 #include "pipeline/embedded/roles.h"
+#include "pipeline/leak_helper.h"
 
 /* How long the keeper may take to set up its namespaces, to hand out a socket, and to take its
  * leave. */
@@ -53,71 +54,14 @@ static const struct level {
     {0, "plain processes", "plain"},
 };
 
-/* ---- where the program is ---- */
-
 #define PROGRAM "chaoseater-pipeline"
-
-/* The program in `folder`, or in the place it has beside `folder` in a build tree. */
-static char *program_in(const char *folder)
-{
-    static const char *const below[] = {"", "src/pipeline/"};
-    for (size_t i = 0; i < CE_COUNT(below); i++) {
-        char *path = ce_format("%s/%s" PROGRAM, folder, below[i]);
-        if (!path || access(path, X_OK) == 0)
-            return path;
-        free(path);
-    }
-    return NULL;
-}
-
-static char *program_beside(const char *file)
-{
-    ce_autofree char *folder = strdup(file);
-    char *slash = folder ? strrchr(folder, '/') : NULL;
-    if (!slash)
-        return NULL;
-    *slash = '\0';
-    return program_in(folder);
-}
-
-static int program_find(char **ret_path, struct ce_error *err)
-{
-    const char *named = getenv("CHAOSEATER_LIBEXEC");
-    char *path = NULL;
-    if (named && *named) {
-        path = program_in(named);
-        if (!path)
-            return ce_fail(err, ENOENT,
-                           "CHAOSEATER_LIBEXEC is '%s', but " PROGRAM " is not in there", named);
-        *ret_path = path;
-        return 0;
-    }
-
-    char self[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (n > 0) {
-        self[n] = '\0';
-        path = program_beside(self);
-    }
-    Dl_info library; /* an interpreter that loaded us lies elsewhere */
-    if (!path && dladdr(levels, &library) && library.dli_fname)
-        path = program_beside(library.dli_fname);
-    if (!path)
-        path = program_in(CE_LIBEXECDIR);
-    if (!path)
-        return ce_fail(err, ENOENT,
-                       "cannot find " PROGRAM ", neither beside this program nor in " CE_LIBEXECDIR
-                       "; set CHAOSEATER_LIBEXEC to its folder");
-    *ret_path = path;
-    return 0;
-}
 
 /* ---- the keeper, as isolated as can be ---- */
 
 /* The keeper says "up", or why it cannot: "13 cannot mount /proc: ...". */
 static int wait_until_up(struct ce_processes *processes, struct ce_error *err)
 {
-    struct ce_message message;
+    struct ce_channel_message message;
     int r = ce_channel_receive(processes->sockets, ce_now() + setup_timeout, &message);
     if (r < 0)
         return ce_fail(err, -r, "the pipeline's keeper does not answer: %s", strerror(-r));
@@ -131,7 +75,7 @@ static int wait_until_up(struct ce_processes *processes, struct ce_error *err)
 }
 
 static int keeper_run(struct ce_processes *processes, const char *const *argv,
-                      const struct level *level, struct ce_error *err)
+                      const char *const *env, const struct level *level, struct ce_error *err)
 {
     int sockets[2], commands[2];
     CE_TRY(ce_channel_pair(sockets, err));
@@ -144,6 +88,7 @@ static int keeper_run(struct ce_processes *processes, const char *const *argv,
 
     struct ce_spawn spawn = {
         .argv = argv,
+        .env = env,
         .namespaces = level->namespaces,
         .fds = {{its_sockets, CE_FD_SOCKETS}, {its_commands, CE_FD_COMMANDS}},
         .fd_count = 2,
@@ -198,14 +143,14 @@ static void explain_level(const struct ce_error *failed, char *text, size_t size
 }
 
 static int keeper_start(struct ce_processes *processes, const char *program, const char *run_folder,
-                        const char *profile, struct ce_error *err)
+                        const char *profile, const char *const *env, struct ce_error *err)
 {
     char why[160] = "";
     for (size_t i = 0; i < CE_COUNT(levels); i++) {
         const struct level *level = &levels[i];
         const char *argv[] = {program, CE_ROLE_KEEPER, run_folder, profile, level->flags, NULL};
         struct ce_error failed = {0};
-        int r = keeper_run(processes, argv, level, &failed);
+        int r = keeper_run(processes, argv, env, level, &failed);
         if (r == 0) {
             processes->own_network = level->namespaces & CLONE_NEWNET;
             processes->own_pids = level->namespaces & CLONE_NEWPID;
@@ -225,11 +170,27 @@ static int keeper_start(struct ce_processes *processes, const char *program, con
     return 0;
 }
 
+/* The keeper's environment. *ret_env is to be freed, and borrows from the helper. */
+static int make_env(bool leak_helper, const char *run_folder, struct ce_leak_helper *ret_helper,
+                    const char ***ret_env, struct ce_error *err)
+{
+    size_t count = 0;
+    if (leak_helper) {
+        CE_TRY(ce_leak_helper_init(CE_SERVER_PRELOAD, run_folder, ret_helper, err));
+        count = CE_COUNT(ret_helper->variables);
+    }
+    *ret_env = ce_environment_with((const char *const *)ret_helper->variables, count);
+    return *ret_env ? 0 : ce_fail_memory(err);
+}
+
 int ce_processes_start(struct ce_journal *journal, const char *run_folder, const char *profile,
-                       struct ce_processes **ret_processes, struct ce_error *err)
+                       bool leak_helper, struct ce_processes **ret_processes, struct ce_error *err)
 {
     ce_autofree char *program = NULL;
-    CE_TRY(program_find(&program, err));
+    ce_autofree const char **env = NULL;
+    CE_CLEANUP(ce_leak_helper_done) struct ce_leak_helper helper = {0};
+    CE_TRY(ce_beside_find(PROGRAM, &program, err));
+    CE_TRY(make_env(leak_helper, run_folder, &helper, &env, err));
     struct ce_processes *processes = calloc(1, sizeof *processes);
     if (!processes)
         return ce_fail_memory(err);
@@ -237,7 +198,7 @@ int ce_processes_start(struct ce_journal *journal, const char *run_folder, const
     processes->sockets = processes->commands = -1;
     (void)pthread_mutex_init(&processes->sockets_lock, NULL);
     (void)pthread_mutex_init(&processes->commands_lock, NULL);
-    int r = keeper_start(processes, program, run_folder, profile, err);
+    int r = keeper_start(processes, program, run_folder, profile, env, err);
     if (r < 0) {
         ce_processes_stop(processes);
         return r;
@@ -269,7 +230,7 @@ static int fetch_socket(struct ce_processes *processes, int family, struct ce_er
     if (processes->sockets < 0)
         return ce_fail(err, EPIPE, "the pipeline's keeper is gone");
     char request[16];
-    struct ce_message answer;
+    struct ce_channel_message answer;
     snprintf(request, sizeof request, "%d", family);
     int r = ce_channel_send(processes->sockets, request, -1, 0);
     if (r == 0)
@@ -309,8 +270,9 @@ struct ce_endpoint ce_processes_endpoint(struct ce_processes *processes, int por
 /* ---- commands ---- */
 
 /* An answer: "SEQUENCE ok PORT PID" or "SEQUENCE error CODE SENTENCE". */
-static int read_answer(const struct ce_processes *processes, const struct ce_message *message,
-                       struct ce_answer *ret_answer, struct ce_error *err)
+static int read_answer(const struct ce_processes *processes,
+                       const struct ce_channel_message *message, struct ce_answer *ret_answer,
+                       struct ce_error *err)
 {
     int code, port, pid, sentence = 0;
     if (sscanf(message->text, "%*u ok %d %d", &port, &pid) == 2) {
@@ -330,7 +292,7 @@ static int ask(struct ce_processes *processes, const char *command, int64_t time
                struct ce_answer *ret_answer, struct ce_error *err)
 {
     char text[128];
-    struct ce_message message;
+    struct ce_channel_message message;
     unsigned sequence = ++processes->sequence;
     int64_t until = ce_now() + timeout;
     snprintf(text, sizeof text, "%u %s", sequence, command);
@@ -395,7 +357,7 @@ bool ce_processes_probe(char *reason, size_t size)
     struct ce_error err = {0};
     char why[160] = "";
     ce_autofree char *program = NULL;
-    if (program_find(&program, &err) < 0) {
+    if (ce_beside_find(PROGRAM, &program, &err) < 0) {
         snprintf(reason, size, "%s", err.message);
         return false;
     }

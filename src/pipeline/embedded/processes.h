@@ -17,9 +17,9 @@
 struct ce_processes;
 
 /* Starts keeper and supervisor, as well isolated as this host allows, noted in the journal.
- * `profile` is "naive" or "hardened". */
+ * `profile` is "naive" or "hardened". `leak_helper`: see struct ce_pipeline_site. */
 int ce_processes_start(struct ce_journal *journal, const char *run_folder, const char *profile,
-                       struct ce_processes **ret_processes, struct ce_error *err);
+                       bool leak_helper, struct ce_processes **ret_processes, struct ce_error *err);
 /* Ends the whole tree, waits for that, and settles the note. NULL is fine. */
 void ce_processes_stop(struct ce_processes *processes);
 

@@ -61,23 +61,25 @@ char *ce_request_write(const char *id, const struct ce_sample *samples, size_t c
 
 /* The first number of the first output. Strict about the JSON, because a damaged answer must not
  * count as one. */
-static int read_prediction(const char *body, size_t size, double *ret_prediction)
+static int read_prediction(const void *ctx, const struct ce_reply *answer,
+                           struct ce_prediction *ret_prediction)
 {
-    ce_autojson json_t *answer = json_loadb(body, size, JSON_REJECT_DUPLICATES, NULL);
-    const json_t *output = json_array_get(json_object_get(answer, "outputs"), 0);
+    ce_autojson json_t *json = json_loadb(answer->body, answer->size, JSON_REJECT_DUPLICATES, NULL);
+    const json_t *output = json_array_get(json_object_get(json, "outputs"), 0);
     const json_t *value = json_array_get(json_object_get(output, "data"), 0);
     if (!json_is_number(value))
         return -EINVAL;
-    *ret_prediction = json_number_value(value);
+    *ret_prediction = (struct ce_prediction){.number = json_number_value(value)};
     return 0;
 }
 
 /* A probability that is none (2.5, -1) is never right. */
-static bool is_right(double prediction, double label)
+static bool is_right(const void *ctx, const struct ce_prediction *prediction,
+                     const struct ce_operation *operation)
 {
-    if (!(prediction >= 0 && prediction <= 1))
+    if (!(prediction->number >= 0 && prediction->number <= 1))
         return false;
-    return (prediction >= 0.5) == (label != 0);
+    return (prediction->number >= 0.5) == (operation->label != 0);
 }
 
 int ce_requests_make(uint64_t seed, uint64_t first, size_t count,

@@ -17,6 +17,9 @@
 #define CE_ROLE_SERVER     "server"
 #define CE_ROLE_GATEWAY    "gateway"
 
+/* In the environment: what the server is to load (LD_PRELOAD), and nobody else. */
+#define CE_SERVER_PRELOAD "CHAOSEATER_SERVER_PRELOAD"
+
 /* NAMESPACES: which ones are the keeper's own and want setting up. */
 #define CE_KEEPER_NETWORK "network,"
 #define CE_KEEPER_PIDS    "pids,"

@@ -220,7 +220,7 @@ static void on_message(struct supervisor *s, struct ce_child *child, const char 
 
 static void receive_from(struct supervisor *s, struct ce_child *child)
 {
-    struct ce_message message;
+    struct ce_channel_message message;
     while (ce_child_receive(child, &message))
         on_message(s, child, message.text);
 }
@@ -384,7 +384,7 @@ static void loop(struct supervisor *s, int signals)
         if (waits[5].revents && s->check.fd == waits[5].fd)
             on_check(s);
         if (waits[0].revents) {
-            struct ce_message message;
+            struct ce_channel_message message;
             int r = ce_channel_receive(CE_FD_COMMANDS, 0, &message);
             if (r == 0 || (r < 0 && r != -ETIMEDOUT))
                 return; /* the controller is gone */

@@ -15,7 +15,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "pipeline/embedded/channel.h"
+#include "pipeline/channel.h"
 #include "pipeline/embedded/roles.h"
 #include "pipeline/embedded/table.h"
 #include "pipeline/embedded/worker.h"

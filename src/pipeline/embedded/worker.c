@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "pipeline/embedded/channel.h"
+#include "pipeline/channel.h"
 #include "pipeline/embedded/roles.h"
 
 int ce_worker_report_failure(const struct ce_error *err)
@@ -26,7 +26,7 @@ void ce_worker_serve(int r, const struct ce_error *err, int port,
     }
     r = ce_channel_send(CE_FD_SUPERVISOR, text, -1, 0);
 
-    struct ce_message message;
+    struct ce_channel_message message;
     while (r == 0 && ce_channel_receive(CE_FD_SUPERVISOR, INT64_MAX, &message) > 0) {
         struct ce_error why = {0};
         r = reload(ctx, &why) < 0 ? ce_worker_report_failure(&why)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "pipeline/embedded/channel.h"
+#include "pipeline/channel.h"
 
 #include <poll.h>
 #include <stddef.h>
@@ -77,7 +77,7 @@ static int wait_readable(int channel, int64_t until)
     }
 }
 
-int ce_channel_receive(int channel, int64_t until, struct ce_message *ret_message)
+int ce_channel_receive(int channel, int64_t until, struct ce_channel_message *ret_message)
 {
     CE_TRY(wait_readable(channel, until));
 

@@ -2,8 +2,8 @@
 /* Messages between the pipeline's processes: one line of text each, over a pair of SOCK_SEQPACKET
  * sockets, so that a message is complete or absent. A message may carry a descriptor, and who it is
  * about. */
-#ifndef CE_PIPELINE_EMBEDDED_CHANNEL_H
-#define CE_PIPELINE_EMBEDDED_CHANNEL_H
+#ifndef CE_PIPELINE_CHANNEL_H
+#define CE_PIPELINE_CHANNEL_H
 
 #include <stdint.h>
 #include <sys/types.h>
@@ -12,7 +12,7 @@
 
 #define CE_CHANNEL_TEXT 768 /* an error's sentence and place fit */
 
-struct ce_message {
+struct ce_channel_message {
     char text[CE_CHANNEL_TEXT];
     int fd;    /* that came along, owned by the receiver; -1: none */
     pid_t pid; /* whom the message is about, as numbered in the receiver's pid namespace; 0: unknown
@@ -30,6 +30,6 @@ int ce_channel_want_pids(int channel, struct ce_error *err);
 int ce_channel_send(int channel, const char *text, int fd, pid_t about);
 /* Waits until ce_now() >= `until` (0: not at all). 1, 0 when the other end is gone, -ETIMEDOUT, or
  * another -errno. */
-int ce_channel_receive(int channel, int64_t until, struct ce_message *ret_message);
+int ce_channel_receive(int channel, int64_t until, struct ce_channel_message *ret_message);
 
 #endif
