@@ -28,6 +28,8 @@ enum {
     CE_NEEDS_REQUEST_ROUTE = 2, /* live requests, before the pipeline sees them */
     CE_NEEDS_MODEL_ROUTE = 4,   /* predictions, between model server and its caller */
     CE_NEEDS_PROCESS = 8,       /* a serving process */
+    CE_NEEDS_COLUMNS = 16,      /* target->dataset: the columns that requests are made of */
+    CE_NEEDS_LEAK_HELPER = 32,  /* one that ChaosEater starts, so that it loads a helper */
 };
 
 /* What verification saw, as one sentence with numbers, and how often it looked. */
@@ -45,6 +47,8 @@ struct ce_injection {
     struct ce_journal *journal;
     uint64_t seed;
     int64_t duration; /* of the fault phase, ns */
+    const char
+        *rule; /* its name among the rules of a proxy that stands alone; NULL in experiments */
 };
 
 struct ce_mutation; /* data/mutation.h */

@@ -87,6 +87,10 @@ static const char *need_text(unsigned need)
         return "live requests to the pipeline";
     case CE_NEEDS_MODEL_ROUTE:
         return "predictions between model server and caller";
+    case CE_NEEDS_COLUMNS:
+        return "a dataset with the columns of the requests";
+    case CE_NEEDS_LEAK_HELPER:
+        return "a server that ChaosEater starts: the embedded pipeline's, or pipeline.command";
     default:
         return "a serving process";
     }
@@ -98,7 +102,7 @@ void ce_fault_explain(const struct ce_fault *fault, FILE *out)
     fprintf(out, "%s (%s): %s\n\nParameters:\n", fault->name, ce_fault_layer(fault),
             fault->summary);
     ce_params_print(fault->params, out);
-    for (unsigned need = 1; need <= CE_NEEDS_PROCESS; need <<= 1)
+    for (unsigned need = 1; need <= CE_NEEDS_LEAK_HELPER; need <<= 1)
         if (fault->needs & need)
             fprintf(out, "\nNeeds: %s", need_text(need));
     if (ce_fault_available(fault, reason, sizeof reason))

@@ -7,6 +7,9 @@
 #include "base/identity.h"
 #include "proxy/proxy.h"
 
+struct ce_hits;     /* faults/hits.h */
+struct ce_protocol; /* inference/inference.h */
+
 struct ce_target {
     const char *name;       /* for messages: "embedded pipeline (naive)" */
     const char *run_folder; /* private to this run, already noted for removal; faults keep their
@@ -17,6 +20,12 @@ struct ce_target {
 
     struct ce_route *request_route; /* workload -> pipeline; NULL when there is none */
     struct ce_route *model_route;   /* pipeline -> model server */
+    const struct ce_protocol
+        *protocol;           /* that both speak; NULL: told by the path of each request */
+    const char *locator;     /* of protocol json: path to the predictions; NULL for others */
+    const char *sample_type; /* Content-Type of sample requests; NULL: application/json */
+    const char *sample_host; /* Host of sample requests; NULL: the address that is connected to */
+    struct ce_hits *hits;    /* where hits are noted; NULL: nowhere */
 
     void *pipeline; /* first argument of the functions below; a NULL function means that it cannot
                        be done */

@@ -2,85 +2,106 @@
 #include "faults/traffic.h"
 
 #include <ctype.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/cleanup.h"
-#include "base/clock.h"
-#include "proxy/tensor.h"
+#include "faults/filter.h"
+#include "faults/hits.h"
+#include "faults/sample.h"
 
 /* Odd constants that spread units and sub-draws over the counter space of a stream. */
 #define UNIT_STEP UINT64_C(0x9E3779B97F4A7C15)
 #define SUB_STEP  UINT64_C(0xD1B54A32D192ED03)
 
-/* How long an upstream may take to answer a probe that nothing stands in the way of. */
-#define DIRECT_TIMEOUT (2 * CE_SECOND)
+static const char json_length_field[] = "Inference-Header-Content-Length";
 
-struct ce_recipe ce_recipe_init(uint64_t seed, const char *fault, const char *route)
+int ce_traffic_check(const struct ce_traffic_params *params, struct ce_error *err)
+{
+    struct ce_filter *filter;
+    CE_TRY(ce_filter_new(params, &filter, err));
+    ce_filter_free(filter);
+    return 0;
+}
+
+/* ---- the draws ---- */
+
+static struct ce_stream stream_for(uint64_t seed, const char *fault, const char *use,
+                                   const char *subject)
 {
     char purpose[80];
-    struct ce_recipe recipe;
-    snprintf(purpose, sizeof purpose, "%s/select", fault);
-    recipe.select = ce_stream_init(seed, purpose, route);
-    snprintf(purpose, sizeof purpose, "%s/value", fault);
-    recipe.value = ce_stream_init(seed, purpose, route);
-    return recipe;
+    snprintf(purpose, sizeof purpose, "%s/%s", fault, use);
+    return ce_stream_init(seed, purpose, subject);
+}
+
+struct ce_recipe ce_recipe_init(uint64_t seed, const char *fault, const char *route,
+                                const char *rule)
+{
+    char subject[256];
+    snprintf(subject, sizeof subject, "%s%s%s", route, rule ? "/" : "", rule ? rule : "");
+    return (struct ce_recipe){
+        .select = stream_for(seed, fault, "select", subject),
+        .value = stream_for(seed, fault, "value", subject),
+        .share = stream_for(seed, fault, "share", subject),
+    };
+}
+
+static uint64_t hash_id(const char *id)
+{
+    return ce_hash_name(id, strlen(id));
 }
 
 bool ce_recipe_hits(const struct ce_recipe *recipe, const char *id, uint64_t unit, double rate)
 {
-    return ce_stream_uniform(&recipe->select, ce_hash_name(id, strlen(id)) + unit * UNIT_STEP) <
-           rate;
+    return ce_stream_uniform(&recipe->select, hash_id(id) + unit * UNIT_STEP) < rate;
 }
 
 void ce_recipe_random(const struct ce_recipe *recipe, const char *id, uint64_t unit, uint64_t sub,
                       uint64_t ret_words[2])
 {
-    ce_stream_draw(&recipe->value, ce_hash_name(id, strlen(id)) + unit * UNIT_STEP + sub * SUB_STEP,
-                   ret_words);
+    ce_stream_draw(&recipe->value, hash_id(id) + unit * UNIT_STEP + sub * SUB_STEP, ret_words);
 }
 
-int ce_traffic_arm(struct ce_traffic *traffic, struct ce_route *route, const struct ce_hook *hook,
-                   void *ctx, struct ce_error *err)
+bool ce_recipe_shares(const struct ce_recipe *recipe, const char *id, double share)
 {
-    traffic->hook = *hook;
-    traffic->intensity = 1;
-    return ce_route_arm(route, &traffic->hook, ctx, &traffic->rule, err);
+    return share >= 1 || ce_stream_uniform(&recipe->share, hash_id(id)) < share;
 }
 
-void ce_traffic_disarm(struct ce_traffic *traffic)
+bool ce_traffic_hits(const struct ce_traffic *traffic, const char *id, uint64_t unit, double rate)
 {
-    if (!traffic->rule)
-        return;
-    ce_rule_disarm(traffic->rule);
-    traffic->rule = NULL;
+    return ce_recipe_shares(&traffic->recipe, id, traffic->share) &&
+           ce_recipe_hits(&traffic->recipe, id, unit, rate);
 }
 
-bool ce_traffic_counted(const struct ce_exchange *exchange)
+/* ---- counts ---- */
+
+/* The workload numbers its operations by phase: "b-17", "f-17", "r-17", "v-17". */
+static bool is_of_other_phase(const char *id)
 {
-    const char *id = exchange->id;
-    if (exchange->is_probe)
-        return false;
-    bool other_phase = (id[0] == 'b' || id[0] == 'r' || id[0] == 'v') && id[1] == '-' &&
-                       isdigit((unsigned char)id[2]);
-    return !other_phase;
+    return (id[0] == 'b' || id[0] == 'r' || id[0] == 'v') && id[1] == '-' &&
+           isdigit((unsigned char)id[2]);
 }
 
-bool ce_traffic_is_prediction(const struct ce_exchange *exchange)
+static struct ce_visit visit_of(struct ce_traffic *traffic, const struct ce_exchange *exchange)
 {
-    return strcmp(exchange->method, "POST") == 0;
+    struct ce_visit visit = {.traffic = traffic, .exchange = exchange};
+    visit.counted = !exchange->is_probe && (traffic->rule_name || !is_of_other_phase(exchange->id));
+    if (ce_call_read(traffic->target->protocol, exchange->method, exchange->path, &visit.call) != 1)
+        visit.call = (struct ce_call){0};
+    return visit;
 }
 
-/* The proxy's thread is the only writer, so finding a free slot needs no lock; a reader sees a
- * reason before its count. */
-void ce_traffic_skip(struct ce_traffic *traffic, const char *reason)
+/* Several threads may look for a slot at once; a reader sees a reason before its count. */
+void ce_visit_skip(const struct ce_visit *visit, const char *reason)
 {
-    for (size_t i = 0; i < CE_SKIP_REASONS_MAX; i++) {
-        const char *known = traffic->skipped[i].reason;
-        if (known && strcmp(known, reason) != 0)
+    struct ce_traffic *traffic = visit->traffic;
+    for (size_t i = 0; visit->counted && i < CE_SKIP_REASONS_MAX; i++) {
+        const char *known = NULL;
+        if (!atomic_compare_exchange_strong(&traffic->skipped[i].reason, &known, reason) &&
+            strcmp(known, reason) != 0)
             continue;
-        if (!known)
-            traffic->skipped[i].reason = reason;
         traffic->skipped[i].count++;
         return;
     }
@@ -103,144 +124,220 @@ void ce_traffic_count(const struct ce_traffic *traffic, struct ce_fault_counts *
     }
 }
 
-int64_t ce_probe_pick(bool (*hits)(const void *ctx, const char *id), const void *ctx, bool want,
-                      int64_t from, char ret_id[CE_PROBE_ID_SIZE], struct ce_error *err)
+/* ---- who comes past ---- */
+
+/* In every inference protocol a request for a prediction is a POST. A gRPC call says what it is
+ * for, so one that no protocol knows is none. */
+static bool may_be_call(const struct ce_visit *visit)
 {
-    char id[CE_PROBE_ID_SIZE];
-    for (int64_t k = from; k < from + (1 << 24); k++) {
-        snprintf(id, sizeof id, CE_PROBE_PREFIX "%lld", (long long)k);
-        if (hits(ctx, id) != want)
-            continue;
-        memcpy(ret_id, id, sizeof id);
-        return k + 1;
+    const struct ce_exchange *exchange = visit->exchange;
+    return visit->call.protocol ||
+           (!visit->traffic->target->protocol && strcmp(exchange->method, "POST") == 0 &&
+            strncasecmp(exchange->content_type, "application/grpc", 16) != 0);
+}
+
+static bool is_in_scope(const struct ce_visit *visit)
+{
+    switch (visit->traffic->fault.scope) {
+    case CE_TRAFFIC_ALL:
+        return true;
+    case CE_TRAFFIC_CALLS:
+        return may_be_call(visit);
+    case CE_TRAFFIC_PREDICTIONS:
+        if (!visit->call.protocol && strcmp(visit->exchange->method, "POST") == 0)
+            ce_visit_skip(visit, "no prediction request");
+        return visit->call.protocol != NULL;
     }
-    return ce_fail(err, ENOENT, "none of %d probes is one that the recipe %s", 1 << 24,
-                   want ? "selects" : "spares");
+    return false;
 }
 
-int ce_witness_ask(const struct ce_target *target, const struct ce_route *route, const char *id,
-                   uint64_t row, int64_t timeout_ns, struct ce_witness *ret_witness,
-                   struct ce_error *err)
+static bool concerns(void *ctx, const struct ce_exchange *exchange)
 {
-    const char *path;
-    ce_autofree char *body = NULL;
-    size_t size;
-    char headers[128];
-    if (!target->sample_request)
-        return ce_fail(err, ENOTSUP, "%s offers no sample request to probe with", target->name);
-    CE_TRY(target->sample_request(target->pipeline, row, &path, &body, &size, err));
-    snprintf(headers, sizeof headers, "Content-Type: application/json\r\nX-Request-Id: %s\r\n", id);
-    struct ce_http_call call = {
-        .method = "POST",
-        .path = path,
-        .headers = headers,
-        .body = body,
-        .body_size = size,
-        .timeout_ns = DIRECT_TIMEOUT,
-    };
-    struct ce_witness witness = {0};
-    int r = ce_http_call(ce_route_upstream(route), &call, &witness.direct, err);
+    struct ce_traffic *traffic = ctx;
+    struct ce_visit visit = visit_of(traffic, exchange);
+    return ce_filter_path(traffic->filter, exchange->path, &visit.call) &&
+           ce_filter_header(traffic->filter, exchange) && is_in_scope(&visit) &&
+           ce_recipe_shares(&traffic->recipe, exchange->id, traffic->share);
+}
+
+static bool passes_body(const struct ce_visit *visit)
+{
+    const struct ce_filter *filter = visit->traffic->filter;
+    if (!ce_filter_wants_body(filter))
+        return true;
+    struct ce_message message = ce_visit_message(visit);
+    int r =
+        visit->exchange->body_encoded ? -EINVAL : ce_filter_body(filter, &visit->call, &message);
     if (r < 0)
-        return ce_fail_context(err, r, "probing %s directly", target->name);
-    call.timeout_ns = timeout_ns;
-    witness.routed_result = ce_http_call(ce_route_endpoint(route), &call, &witness.routed, NULL);
-    *ret_witness = witness;
-    return 0;
+        ce_visit_skip(visit, r == -ENOENT ? "no such feature" : "unreadable");
+    return r > 0;
 }
 
-void ce_witness_done(struct ce_witness *witness)
+static void on_request(void *ctx, const struct ce_exchange *exchange, struct ce_action *action)
 {
-    ce_http_answer_done(&witness->direct);
-    ce_http_answer_done(&witness->routed);
+    struct ce_traffic *traffic = ctx;
+    struct ce_visit visit = visit_of(traffic, exchange);
+    if (!passes_body(&visit))
+        action->leave = true;
+    else if (traffic->fault.on_request)
+        traffic->fault.on_request(traffic->ctx, &visit, action);
 }
 
-static bool same_text(struct ce_slice a, struct ce_slice b)
+static void on_response(void *ctx, const struct ce_exchange *exchange, struct ce_action *action)
 {
-    return a.size == b.size && memcmp(a.data, b.data, a.size) == 0;
+    struct ce_traffic *traffic = ctx;
+    struct ce_visit visit = visit_of(traffic, exchange);
+    traffic->fault.on_response(traffic->ctx, &visit, action);
 }
 
-static bool same_predictions(const struct ce_tensor_values *a, const struct ce_tensor_values *b)
+/* ---- arming ---- */
+
+int ce_traffic_arm(struct ce_traffic *traffic, const struct ce_injection *injection,
+                   const struct ce_traffic_params *params, const struct ce_traffic_hook *hook,
+                   void *ctx, struct ce_error *err)
 {
-    if (a->count != b->count)
+    const struct ce_target *target = injection->target;
+    struct ce_route_counts before;
+    traffic->intensity = 1;
+    traffic->recipe = ce_recipe_init(injection->seed, injection->fault->name,
+                                     hook->on_requests ? "requests" : "model", injection->rule);
+    traffic->target = target;
+    traffic->route = hook->on_requests ? target->request_route : target->model_route;
+    traffic->share = params ? params->share : 1;
+    traffic->fault = *hook;
+    traffic->ctx = ctx;
+    traffic->name = injection->fault->name;
+    traffic->rule_name = injection->rule;
+    CE_TRY(ce_filter_new(params, &traffic->filter, err));
+    CE_TRY(ce_sample_first(traffic, &traffic->first_row, err));
+    bool wants_body = ce_filter_wants_body(traffic->filter);
+    traffic->hook = (struct ce_hook){
+        .name = traffic->name,
+        .wants = hook->wants | (wants_body ? CE_HOOK_REQUEST_BODY : 0),
+        .concerns = concerns,
+        .on_request = wants_body || hook->on_request ? on_request : NULL,
+        .on_response = hook->on_response ? on_response : NULL,
+    };
+    ce_route_count(traffic->route, &before);
+    traffic->requests_before = before.requests;
+    return ce_route_arm(traffic->route, &traffic->hook, traffic, &traffic->rule, err);
+}
+
+void ce_traffic_disarm(struct ce_traffic *traffic)
+{
+    ce_rule_disarm(ce_take(traffic->rule));
+    ce_filter_free(ce_take(traffic->filter));
+}
+
+/* ---- within the callbacks ---- */
+
+bool ce_visit_select(const struct ce_visit *visit, uint64_t unit, double rate)
+{
+    struct ce_traffic *traffic = visit->traffic;
+    traffic->eligible += visit->counted;
+    if (!ce_recipe_hits(&traffic->recipe, visit->exchange->id, unit, rate))
         return false;
-    for (size_t i = 0; i < a->count; i++)
-        if (!same_text(a->values[i].text, b->values[i].text))
-            return false;
+    traffic->selected += visit->counted;
     return true;
 }
 
-bool ce_witness_same(const struct ce_witness *witness)
+void ce_visit_random(const struct ce_visit *visit, uint64_t unit, uint64_t sub,
+                     uint64_t ret_words[2])
 {
-    const struct ce_http_answer *a = &witness->direct, *b = &witness->routed;
-    if (witness->routed_result < 0 || a->status != b->status)
+    ce_recipe_random(&visit->traffic->recipe, visit->exchange->id, unit, sub, ret_words);
+}
+
+/* "f-17", and "f-17.2" for another attempt at it: words, then at most nine digits. A UUID ends in
+ * digits that count nothing. */
+static bool number_in(const char *id, uint64_t *ret_number)
+{
+    size_t start = strcspn(id, "0123456789"), digits = strspn(id + start, "0123456789");
+    const char *rest = id + start + digits;
+    bool attempt = *rest == '.' && rest[1 + strspn(rest + 1, "0123456789")] == '\0';
+    if (digits == 0 || digits > 9 || id[0] == '#' || (*rest != '\0' && !attempt))
         return false;
-    struct ce_tensor_values in_a = {0}, in_b = {0};
-    bool same;
-    if (ce_tensor_find(a->body, a->body_size, "outputs", &in_a, NULL) == 0 &&
-        ce_tensor_find(b->body, b->body_size, "outputs", &in_b, NULL) == 0)
-        same = same_predictions(&in_a, &in_b);
-    else
-        same = same_text((struct ce_slice){a->body, a->body_size},
-                         (struct ce_slice){b->body, b->body_size});
-    ce_tensor_values_done(&in_a);
-    ce_tensor_values_done(&in_b);
-    return same;
+    *ret_number = strtoull(id + start, NULL, 10);
+    return true;
 }
 
-int ce_traffic_unaffected(const struct ce_target *target, const struct ce_route *route,
-                          const char *id, int64_t slack_ns, struct ce_error *err)
+uint64_t ce_visit_index(const struct ce_visit *visit)
 {
-    enum { TRIES = 5 };
-    int64_t direct = INT64_MAX, routed = INT64_MAX;
-    for (int i = 0; i < TRIES; i++) {
-        struct ce_witness witness;
-        CE_TRY(ce_witness_ask(target, route, id, 0, DIRECT_TIMEOUT, &witness, err));
-        bool same = ce_witness_same(&witness);
-        if (witness.direct.total_ns < direct)
-            direct = witness.direct.total_ns;
-        if (same && witness.routed.total_ns < routed)
-            routed = witness.routed.total_ns;
-        ce_witness_done(&witness);
-        if (routed != INT64_MAX && routed - direct <= slack_ns)
-            return 0;
-    }
-    if (routed == INT64_MAX)
-        return ce_fail(err, EIO, "%s is not answered through the proxy as it is directly", id);
-    return ce_fail(err, EIO, "%s takes %.1f ms through the proxy, %.1f ms directly", id,
-                   (double)routed / 1e6, (double)direct / 1e6);
+    uint64_t number = visit->exchange->number, before = visit->traffic->requests_before;
+    if (number_in(visit->exchange->id, &number))
+        return number;
+    return number > before ? number - before - 1 : 0;
 }
 
-int ce_traffic_verify_spared(const struct ce_target *target, const struct ce_route *route,
-                             bool (*hits)(const void *ctx, const char *id), const void *ctx,
-                             int64_t slack_ns, struct ce_evidence *evidence, struct ce_error *err)
+void ce_visit_did(const struct ce_visit *visit, struct ce_action *action, uint64_t units,
+                  const char *fmt, ...)
 {
-    char id[CE_PROBE_ID_SIZE];
-    struct ce_error why = {0};
-    if (ce_probe_pick(hits, ctx, false, 0, id, NULL) < 0)
-        return 1;
-    int r = ce_traffic_unaffected(target, route, id, slack_ns, &why);
-    if (r == 0) {
-        size_t n = strlen(evidence->text);
-        snprintf(evidence->text + n, sizeof evidence->text - n,
-                 "; %s, which it spares, came through untouched", id);
-        return 1;
-    }
-    if (r == -EIO) {
-        snprintf(evidence->text, sizeof evidence->text, "the recipe spares it, yet %.280s",
-                 why.message);
-        return 0;
-    }
-    if (err)
-        *err = why;
-    return r;
+    const struct ce_exchange *exchange = visit->exchange;
+    struct ce_traffic *traffic = visit->traffic;
+    action->acted = true;
+    if (!visit->counted)
+        return;
+    traffic->changed += units;
+    if (!traffic->target->hits)
+        return;
+    char text[256];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    struct ce_hit hit = {
+        .number = exchange->number,
+        .connection = exchange->connection,
+        .id = exchange->id,
+        .path = exchange->path,
+        .rule = traffic->rule_name,
+        .fault = traffic->name,
+        .action = text,
+    };
+    ce_hits_note(traffic->target->hits, &hit);
 }
 
-int ce_traffic_verify_undo(const struct ce_target *target, const struct ce_route *route,
-                           bool (*hits)(const void *ctx, const char *id), const void *ctx,
-                           int64_t slack_ns, struct ce_error *err)
+struct ce_message ce_visit_message(const struct ce_visit *visit)
 {
-    char id[CE_PROBE_ID_SIZE] = CE_PROBE_PREFIX "0";
-    if (hits && ce_probe_pick(hits, ctx, true, 0, id, err) < 0)
-        return -ENOENT;
-    return ce_traffic_unaffected(target, route, id, slack_ns, err);
+    const struct ce_exchange *exchange = visit->exchange;
+    return (struct ce_message){
+        .protocol = visit->call.protocol,
+        .content_type = exchange->content_type,
+        .json_length = ce_exchange_header(exchange, json_length_field),
+        .body = exchange->body,
+        .size = exchange->body_size,
+        .locator = visit->traffic->target->locator,
+    };
+}
+
+const char *ce_visit_outputs(const struct ce_visit *visit, struct ce_message *ret_message,
+                             struct ce_values *ret_values)
+{
+    const struct ce_exchange *exchange = visit->exchange;
+    struct ce_values values = {0};
+    if (exchange->status < 200 || exchange->status > 299)
+        return "error answer";
+    if (exchange->body_encoded)
+        return "encoded";
+    struct ce_message message = ce_visit_message(visit);
+    if (!message.protocol || ce_message_outputs(&message, &values, NULL) < 0)
+        return "unreadable";
+    if (values.count == 0) {
+        const char *why = values.without_data > 0 ? "no values" : "unreadable";
+        ce_values_done(&values);
+        return why;
+    }
+    *ret_message = message;
+    *ret_values = values;
+    return NULL;
+}
+
+void ce_visit_replace(const struct ce_visit *visit, struct ce_action *action,
+                      struct ce_remade *remade)
+{
+    action->body = ce_take(remade->body);
+    action->body_size = remade->size;
+    if (ce_exchange_header(visit->exchange, json_length_field).size == 0)
+        return;
+    action->set_name = json_length_field;
+    snprintf(action->set_value, sizeof action->set_value, "%zu", remade->json_length);
 }

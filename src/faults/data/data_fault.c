@@ -15,9 +15,9 @@
 unsigned ce_data_fault_needs(const void *params)
 {
     const struct ce_scope_params *scope = params;
-    /* Serving needs the dataset for its columns' statistics. */
+    /* Serving needs the columns for their statistics. */
     return scope->stage == CE_STAGE_TRAIN ? CE_NEEDS_DATASET
-                                          : CE_NEEDS_DATASET | CE_NEEDS_REQUEST_ROUTE;
+                                          : CE_NEEDS_COLUMNS | CE_NEEDS_REQUEST_ROUTE;
 }
 
 static const char *name_of(const char *path)
@@ -299,7 +299,7 @@ int ce_data_fault_verify(struct ce_injection *injection, struct ce_evidence *ret
     *ret_evidence = (struct ce_evidence){0};
     return state->stage == CE_STAGE_TRAIN
                ? train_verify(state, injection->target, ret_evidence, err)
-               : ce_live_verify(&state->live, injection->target, ret_evidence, err);
+               : ce_live_verify(&state->live, ret_evidence, err);
 }
 
 int ce_data_fault_adjust(struct ce_injection *injection, double intensity, struct ce_error *err)
@@ -319,9 +319,8 @@ int ce_data_fault_revert(struct ce_injection *injection, struct ce_error *err)
 int ce_data_fault_verify_undo(struct ce_injection *injection, struct ce_error *err)
 {
     const struct ce_data_fault *state = injection->state;
-    return state->stage == CE_STAGE_TRAIN
-               ? train_verify_undo(state, injection->target, err)
-               : ce_live_verify_undo(&state->live, injection->target, err);
+    return state->stage == CE_STAGE_TRAIN ? train_verify_undo(state, injection->target, err)
+                                          : ce_live_verify_undo(&state->live, err);
 }
 
 void ce_data_fault_count(const struct ce_injection *injection, struct ce_fault_counts *ret_counts)

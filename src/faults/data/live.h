@@ -21,12 +21,10 @@ struct ce_live {
 };
 
 int ce_live_inject(struct ce_live *live, struct ce_injection *injection, struct ce_error *err);
-int ce_live_verify(const struct ce_live *live, const struct ce_target *target,
-                   struct ce_evidence *evidence, struct ce_error *err);
+int ce_live_verify(const struct ce_live *live, struct ce_evidence *evidence, struct ce_error *err);
 int ce_live_adjust(struct ce_live *live, struct ce_injection *injection, double intensity,
                    struct ce_error *err);
 void ce_live_revert(struct ce_live *live);
-int ce_live_verify_undo(const struct ce_live *live, const struct ce_target *target,
-                        struct ce_error *err);
+int ce_live_verify_undo(const struct ce_live *live, struct ce_error *err);
 
 #endif
