@@ -55,6 +55,11 @@ struct cli_args {
     uint64_t threads, limit; /* `limit`: of what is listed */
     const char *hold;
     bool exact, nested, no_header, in_place;
+
+    /* proxy */
+    const char *listen, *upstream, *control, *protocol, *prediction, *hits, *id_header;
+    const char *tls_cert, *tls_key, *upstream_ca, *upstream_timeout, *drain;
+    bool mark;
 };
 
 enum cli_kind {
@@ -119,7 +124,7 @@ struct cli_command {
 
 extern const struct cli_command cmd_demo, cmd_run, cmd_gate, cmd_validate, cmd_schema, cmd_faults,
     cmd_explain, cmd_doctor, cmd_recover, cmd_status, cmd_data_inject, cmd_data_revert,
-    cmd_data_diff, cmd_data_profile, cmd_data_key, cmd_data_switch;
+    cmd_data_diff, cmd_data_profile, cmd_data_key, cmd_data_switch, cmd_proxy;
 
 /* Parses what follows the command's name. Returns CE_EXIT_PASSED, or CE_EXIT_USAGE with a sentence
  * that helps. End with cli_args_done(), also after a failure. */

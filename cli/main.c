@@ -14,7 +14,7 @@ static const struct {
     const char *title; /* of the group that starts here, or NULL */
     const struct cli_command *command;
 } commands[] = {
-    {"Run:", &cmd_demo}, {NULL, &cmd_run}, {NULL, &cmd_gate},
+    {"Run:", &cmd_demo}, {NULL, &cmd_run}, {NULL, &cmd_gate}, {NULL, &cmd_proxy},
     {"Look up:", &cmd_validate}, {NULL, &cmd_schema}, {NULL, &cmd_faults}, {NULL, &cmd_explain},
     {"This host:", &cmd_doctor}, {NULL, &cmd_status}, {NULL, &cmd_recover},
     {NULL, &cmd_data_inject}, {NULL, &cmd_data_revert}, {NULL, &cmd_data_diff},

@@ -70,7 +70,7 @@ static void show_running(struct cli_progress *progress, const struct ce_progress
     int full = (int)(fraction * WIDTH);
     title(now, name, sizeof name);
     cut(name, columns > NAME_LEAST + REST ? columns - REST : NAME_LEAST);
-    snprintf(text, sizeof text, "%-38s %-14s %.*s%.*s %3.0f %%", name, now->phase, full,
+    snprintf(text, sizeof text, "%-42s %-14s %.*s%.*s %3.0f %%", name, now->phase, full,
              "################", WIDTH - full, "................", fraction * 100);
     draw(progress, text);
 }
@@ -86,7 +86,7 @@ static void show_ended(struct cli_progress *progress, const struct ce_progress *
     title(now, name, sizeof name);
     if (now->score >= 0)
         snprintf(score, sizeof score, "score %.1f", now->score);
-    fprintf(stderr, "%s%-38s %s%-12s%s %s\n", progress->live ? erase_line : "", name,
+    fprintf(stderr, "%s%-42s %s%-12s%s %s\n", progress->live ? erase_line : "", name,
             progress->color ? color : "", ending, progress->color ? "\033[0m" : "", score);
     progress->drawn[0] = '\0';
 }

@@ -69,8 +69,14 @@ int cli_suite_run(const struct ce_document *doc, const struct cli_args *args, bo
     int r = ce_suite_run(doc, &options, ret_results, err);
     cli_progress_end(&progress);
     cli_signals_release(&before);
-    /* EUCLEAN: an earlier run has left something that could not be put back. */
-    return r == -EUCLEAN ? CE_EXIT_DIRTY : r < 0 ? CE_EXIT_FAILED : CE_EXIT_PASSED;
+    switch (r) {
+    case -EUCLEAN: /* an earlier run has left something that could not be put back */
+        return CE_EXIT_DIRTY;
+    case -EINVAL: /* a file that the document names is of no use */
+        return CE_EXIT_USAGE;
+    default:
+        return r < 0 ? CE_EXIT_FAILED : CE_EXIT_PASSED;
+    }
 }
 
 /* ---- reports ---- */

@@ -146,8 +146,8 @@ struct ce_results;
 
 /* Runs every experiment of a validated document. Leftovers of a crashed run are undone first.
  * Returns 0 when the suite could be started, whatever its verdicts: ask ce_results_exit_code().
- * -EUCLEAN: an earlier run left something that could not be put back. Free with ce_results_free().
- */
+ * -EUCLEAN: an earlier run left something that could not be put back. -EINVAL: a file that the
+ * document names is of no use (no such dataset, no such column). Free with ce_results_free(). */
 CE_API int ce_suite_run(const struct ce_document *doc, const struct ce_suite_options *options,
                         struct ce_results **ret_results, struct ce_error *err);
 CE_API void ce_results_free(struct ce_results *results);
@@ -162,6 +162,56 @@ CE_API bool ce_results_clean(const struct ce_results *results);
 /* Writes a report; format is "text" or "json". `color` asks for ANSI colours (text only). */
 CE_API int ce_results_write(const struct ce_results *results, const char *format, FILE *out,
                             bool color, struct ce_error *err);
+
+/* ---- fault proxy ---- */
+
+/* A fault proxy in front of a model server, outside any experiment, with the rules that were added
+ * to it; more may come and go through its control API while traffic flows. */
+struct ce_fault_proxy;
+CE_API int ce_fault_proxy_new(struct ce_fault_proxy **ret_proxy, struct ce_error *err);
+CE_API void ce_fault_proxy_free(struct ce_fault_proxy *proxy); /* NULL is fine */
+/* Adds a rule: a fault by name, with its defaults. -ENOENT with the nearest name. */
+CE_API int ce_fault_proxy_add(struct ce_fault_proxy *proxy, const char *fault,
+                              struct ce_error *err);
+/* "latency_ms=200", "share=0.5": a parameter of the fault that was added last. What is wrong with
+ * it is said by ce_fault_proxy_run(). */
+CE_API int ce_fault_proxy_set(struct ce_fault_proxy *proxy, const char *assignment,
+                              struct ce_error *err);
+
+/* Addresses: HOST:PORT, [V6]:PORT or unix:/PATH; port 0 to listen on is any that is free. Times:
+ * "250ms", "30s", "2m". NULL is the default that stands here. */
+struct ce_fault_proxy_options {
+    const char *listen;   /* where clients connect to; must be given */
+    const char *upstream; /* the model server: an address, or http://, https://, h2c:// before one;
+                             must be given */
+    const char *control;  /* address of the control API; NULL: there is none */
+    const char *protocol; /* "oip", "mlflow", ...; NULL: told by each request's path */
+    const char *prediction; /* protocol json: path to the prediction, as in $.result.score */
+    const char *tls_cert, *tls_key; /* PEM files: clients speak TLS; both or neither */
+    const char *upstream_ca;        /* PEM file that https upstreams are checked against; NULL: the
+                                       system's */
+    const char *hits;               /* file that gets a line of JSON for each hit; NULL: none */
+    const char *stats;            /* dataset for the statistics that data faults on requests need */
+    const char *id_header;        /* field that names a request; "X-Request-Id" */
+    const char *upstream_timeout; /* "30s": without a byte from the upstream; then 504 */
+    const char *drain;            /* "10s": how long requests may go on after the signal */
+    unsigned threads;             /* 0: as many as there are processors */
+    bool mark; /* responses of which a rule made something get X-Chaos-Fault: NAME */
+    bool has_seed;
+    uint64_t seed;                       /* drawn when none is given; the result names it */
+    const volatile sig_atomic_t *signal; /* becomes non-zero when the caller wants to stop */
+    /* It serves now: {"listen", "upstream", "control", "seed", "rules"}; may be NULL. */
+    void (*ready)(void *ctx, const char *json);
+    void *ready_ctx;
+};
+/* Serves until the signal, then drains. Nothing outlives it. `ret_json` (may be NULL) is what
+ * `proxy --json` prints at the end: {"seed", "drained", "requests", "responses", "errors",
+ * "connections", "refused", "rules"}; free it with ce_string_free(). -EADDRINUSE: an address to
+ * listen on is taken; -EINVAL, -ENOENT, -ERANGE, -ENOTSUP: an option or a rule is wrong. Call it
+ * from a process in which the signal is handled by this thread. */
+CE_API int ce_fault_proxy_run(const struct ce_fault_proxy *proxy,
+                              const struct ce_fault_proxy_options *options, char **ret_json,
+                              struct ce_error *err);
 
 /* ---- tables ---- */
 

@@ -8,14 +8,13 @@
 #include "base/json.h"
 #include "data/data.h"
 #include "data/stats/drift.h"
-#include "faults/fault.h"
+#include "faults/chosen.h"
 #include "orchestrator/dataset_internal.h"
 
 /* ---- the job ---- */
 
 struct job_fault {
-    const struct ce_fault *fault;
-    void *params;
+    struct ce_chosen chosen;
     char *stream; /* the name its random streams go by: a second fault of the same name must not hit
                      the same cells */
 };
@@ -36,108 +35,47 @@ void ce_data_job_free(struct ce_data_job *job)
     if (!job)
         return;
     for (size_t i = 0; i < job->count; i++) {
-        ce_params_done(job->faults[i].fault->params, job->faults[i].params);
-        free(job->faults[i].params);
+        ce_chosen_done(&job->faults[i].chosen);
         free(job->faults[i].stream);
     }
     free(job->faults);
     free(job);
 }
 
-static int fail_unknown_fault(const char *name, struct ce_error *err)
-{
-    const char *nearest = ce_fault_nearest(name);
-    if (nearest)
-        return ce_fail(err, ENOENT, "no fault is called '%s'; did you mean '%s'?", name, nearest);
-    return ce_fail(err, ENOENT, "no fault is called '%s'; `chaoseater faults` lists them", name);
-}
-
 int ce_data_job_add(struct ce_data_job *job, const char *name, struct ce_error *err)
 {
-    const struct ce_fault *fault = ce_fault_find(name);
-    if (!fault)
-        return fail_unknown_fault(name, err);
-    if (!fault->mutate)
+    struct job_fault added = {0};
+    CE_TRY(ce_chosen_init(name, &added.chosen, err));
+    if (!added.chosen.fault->mutate) {
+        ce_chosen_done(&added.chosen);
         return ce_fail(err, ENOTSUP,
                        "%s changes no table: it needs a run (`chaoseater explain %s`)", name, name);
-    struct job_fault *larger = realloc(job->faults, (job->count + 1) * sizeof *larger);
-    if (!larger)
-        return ce_fail_memory(err);
-    job->faults = larger;
-
+    }
     size_t ordinal = 1;
     for (size_t i = 0; i < job->count; i++)
-        ordinal += job->faults[i].fault == fault;
-    struct job_fault *added = &job->faults[job->count];
-    *added = (struct job_fault){
-        .fault = fault,
-        .params = calloc(1, fault->params_size),
-        .stream = ordinal == 1 ? strdup(name) : ce_format("%s#%zu", name, ordinal),
-    };
-    int r = added->params && added->stream ? ce_params_init(fault->params, added->params, err)
-                                           : ce_fail_memory(err);
-    if (r < 0) {
-        free(added->params);
-        free(added->stream);
-        return r;
-    }
-    job->count++;
-    return 0;
-}
-
-/* A list is written with commas. */
-static int set_names(const struct ce_param *param, void *params, const char *text,
-                     struct ce_error *err)
-{
-    ce_autofree char *copy = strdup(text);
-    ce_autofree const char **items = calloc(strlen(text) + 1, sizeof *items);
-    if (!copy || !items)
+        ordinal += job->faults[i].chosen.fault == added.chosen.fault;
+    added.stream = ordinal == 1 ? strdup(name) : ce_format("%s#%zu", name, ordinal);
+    struct job_fault *larger = realloc(job->faults, (job->count + 1) * sizeof *larger);
+    if (larger)
+        job->faults = larger;
+    if (!larger || !added.stream) {
+        ce_chosen_done(&added.chosen);
+        free(added.stream);
         return ce_fail_memory(err);
-    size_t count = 0;
-    char *rest = copy;
-    for (char *item; (item = strsep(&rest, ","));)
-        items[count++] = item;
-    return ce_param_set_list(param, params, items, count, err);
-}
-
-static int set_param(const struct ce_param *param, void *params, const char *text,
-                     struct ce_error *err)
-{
-    return param->type == CE_PARAM_NAMES && strchr(text, ',')
-               ? set_names(param, params, text, err)
-               : ce_param_set(param, params, text, err);
-}
-
-/* "name=value": 0, or -EINVAL when it is not of that form. */
-static int split(const char *assignment, char **ret_name, const char **ret_value,
-                 struct ce_error *err)
-{
-    const char *equals = strchr(assignment, '=');
-    if (!equals || equals == assignment)
-        return ce_fail(err, EINVAL, "'%s' is not of the form NAME=VALUE", assignment);
-    *ret_name = strndup(assignment, (size_t)(equals - assignment));
-    *ret_value = equals + 1;
-    return *ret_name ? 0 : ce_fail_memory(err);
+    }
+    job->faults[job->count++] = added;
+    return 0;
 }
 
 int ce_data_job_set(struct ce_data_job *job, const char *assignment, struct ce_error *err)
 {
     ce_autofree char *name = NULL;
     const char *value = NULL;
-    CE_TRY(split(assignment, &name, &value, err));
+    CE_TRY(ce_assignment_split(assignment, &name, &value, err));
     if (job->count == 0)
         return ce_fail(err, EINVAL, "the parameter '%s' belongs to no fault: name the fault first",
                        name);
-    struct job_fault *last = &job->faults[job->count - 1];
-    const struct ce_param *param = ce_param_find(last->fault->params, name);
-    if (param)
-        return set_param(param, last->params, value, err);
-    const char *nearest = ce_param_nearest(last->fault->params, name);
-    if (nearest)
-        return ce_fail(err, ENOENT, "%s has no parameter '%s'; did you mean '%s'?",
-                       last->fault->name, name, nearest);
-    return ce_fail(err, ENOENT, "%s has no parameter '%s'; `chaoseater explain %s` lists them",
-                   last->fault->name, name, last->fault->name);
+    return ce_chosen_set(&job->faults[job->count - 1].chosen, name, value, err);
 }
 
 int ce_data_job_set_all(struct ce_data_job *job, const char *assignment, struct ce_error *err)
@@ -145,12 +83,12 @@ int ce_data_job_set_all(struct ce_data_job *job, const char *assignment, struct 
     ce_autofree char *name = NULL;
     const char *value = NULL;
     size_t taken = 0;
-    CE_TRY(split(assignment, &name, &value, err));
+    CE_TRY(ce_assignment_split(assignment, &name, &value, err));
     for (size_t i = 0; i < job->count; i++) {
-        const struct ce_param *param = ce_param_find(job->faults[i].fault->params, name);
-        if (!param)
+        struct ce_chosen *chosen = &job->faults[i].chosen;
+        if (!ce_param_find(chosen->fault->params, name))
             continue;
-        CE_TRY(set_param(param, job->faults[i].params, value, err));
+        CE_TRY(ce_chosen_set(chosen, name, value, err));
         taken++;
     }
     return taken > 0 ? 0 : ce_fail(err, EINVAL, "none of the faults has a parameter '%s'", name);
@@ -175,10 +113,10 @@ int ce_job_mutations_init(const struct ce_data_job *job, uint64_t seed,
         return ce_fail_memory(err);
     for (; ret->count < job->count; ret->count++) {
         const struct job_fault *fault = &job->faults[ret->count];
-        if (fault->fault->check)
-            CE_TRY(fault->fault->check(fault->params, err));
+        const struct ce_chosen *chosen = &fault->chosen;
+        CE_TRY(ce_chosen_check(chosen, err));
         struct ce_mutation *mutation = &ret->items[ret->count];
-        CE_TRY(fault->fault->mutate(fault->params, &ret->dose, mutation, err));
+        CE_TRY(chosen->fault->mutate(chosen->params, &ret->dose, mutation, err));
         mutation->fault = fault->stream;
     }
     return 0;
@@ -237,18 +175,13 @@ static json_t *describe_counts(const struct ce_data_job *job, const struct ce_da
 {
     ce_autojson json_t *faults = json_array();
     for (size_t i = 0; i < job->count; i++) {
-        const struct ce_fault_counts *counts = &result->counts[i];
-        ce_autojson json_t *skipped = json_object();
-        for (size_t k = 0; k < CE_SKIP_REASONS_MAX && counts->skipped[k].reason; k++)
-            (void)json_object_set_new(skipped, counts->skipped[k].reason,
-                                      json_integer((json_int_t)counts->skipped[k].count));
-        (void)json_array_append_new(
-            faults,
-            json_pack("{s:s, s:I, s:I, s:I, s:O, s:o}", "name", job->faults[i].fault->name,
-                      "eligible", (json_int_t)counts->eligible, "selected",
-                      (json_int_t)counts->selected, "changed", (json_int_t)counts->changed,
-                      "skipped", skipped, "parameters",
-                      ce_params_values(job->faults[i].fault->params, job->faults[i].params)));
+        const struct ce_chosen *chosen = &job->faults[i].chosen;
+        ce_autojson json_t *fault = json_pack("{s:s}", "name", chosen->fault->name);
+        ce_autojson json_t *counts = ce_fault_counts_json(&result->counts[i]);
+        (void)json_object_update(fault, counts);
+        (void)json_object_set_new(fault, "parameters",
+                                  ce_params_values(chosen->fault->params, chosen->params));
+        (void)json_array_append(faults, fault);
     }
     return ce_take(faults);
 }

@@ -173,6 +173,9 @@ int ce_suite_run(const struct ce_document *doc, const struct ce_suite_options *o
     struct suite suite = {
         .doc = doc, .options = options, .state_dir = state_dir, .results = results};
     suite.planned = count_runs(&suite);
+    int r = ce_document_check_pipeline(doc, err);
+    if (r < 0)
+        return r == -ENOMEM ? r : -EINVAL;
     if (!options->dry_run) {
         CE_TRY(ce_folder_make(state_dir, err));
         CE_TRY(clear_leftovers(&suite, err));
