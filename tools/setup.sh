@@ -27,6 +27,7 @@ for part in "${@:-build}"; do
         need liblinear-dev test -e /usr/include/linear.h
         need zlib1g-dev pkg-config --exists zlib
         need libzstd-dev pkg-config --exists libzstd
+        need libnghttp2-dev pkg-config --exists 'libnghttp2 >= 1.52'
         need libsqlite3-dev pkg-config --exists 'sqlite3 >= 3.37'
         ;;
     test)
@@ -36,6 +37,7 @@ for part in "${@:-build}"; do
         need curl command -v curl
         need libpq5 sh -c '/sbin/ldconfig -p | grep -q libpq.so.5'
         need python3-venv /usr/bin/python3 -c 'import ensurepip'
+        need node-llhttp test -e /usr/share/llhttp/llhttp.c
         need python3-pip /usr/bin/python3 -c 'import pip'
         ;;
     bench)

@@ -4,9 +4,11 @@
 Every process that a run starts inherits CHAOSEATER_STATE_DIR, so this lab finds them all in /proc, and nothing but them.
 """
 import contextlib
+import http.client
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -128,3 +130,49 @@ class Lab(Chaoseater):
 
     def __exit__(self, *_):
         self.close()
+
+
+class Proxy:
+    """`chaoseater proxy` before an upstream."""
+
+    def __init__(self, lab, upstream, *arguments):
+        self.process = lab.start("proxy", "--listen", "127.0.0.1:0", "--upstream", upstream, *arguments)
+        self.port, self.control = self.read_ports("--control" in arguments)
+
+    def read_ports(self, has_control):
+        def port_in(line):
+            assert line, self.process.communicate()
+            return int(re.search(r"127\.0\.0\.1:(\d+)", line)[1])
+
+        stream = self.process.stderr if "--json" in self.process.args else self.process.stdout
+        first = port_in(stream.readline())
+        return first, port_in(stream.readline()) if has_control else None
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def connect(self):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+
+    def predict(self, connection, name, path="/v2/models/m/infer", **headers):
+        connection.request("POST", path, b'{"inputs": []}', {"X-Request-Id": name, **headers})
+        response = connection.getresponse()
+        return response, response.read()
+
+    def ask(self, method, path, document=None, **headers):
+        """The control API: status, and the JSON that came back."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.control, timeout=20)
+        body = None if document is None else json.dumps(document)
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
+        text = response.read().decode()
+        connection.close()
+        with contextlib.suppress(ValueError):
+            return response.status, json.loads(text)
+        return response.status, text
+
+    def stop(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=60)
+        return self.process.returncode, out, err

@@ -14,7 +14,9 @@ NOTHING = {
     "missing_data": {"missing_rate": 0},
     "slow_inference": {"latency_ms": 0},
     "prediction_corruption": {"corruption_rate": 0},
+    "model_drift": {"drift_rate": 0},
     "model_unavailable": {"failure_rate": 0},
+    "batch_processing_failure": {"failure_rate": 0},
     "memory_pressure": {"memory_mb": 0},
 }
 

@@ -74,7 +74,9 @@ def test_the_mission_s_parameters_have_its_names_and_defaults(listed):
         "latency_injection": {"delay_ms": 1000},
         "slow_inference": {"latency_ms": 500, "variance": 0.2},
         "prediction_corruption": {"corruption_rate": 0.1, "type": "random"},
+        "model_drift": {"drift_rate": 0.1, "drift_type": "gradual"},
         "model_unavailable": {"failure_rate": 1.0},
+        "batch_processing_failure": {"failure_rate": 0.2},
         "node_failure": {"failure_type": "crash"},
         "memory_pressure": {"memory_mb": 1024},
     }

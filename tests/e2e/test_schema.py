@@ -15,6 +15,14 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 BLOCKS = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs" / "document.md").read_text(), re.MULTILINE | re.DOTALL)
 
 EXPERIMENT = {"name": "x", "layer": "model", "fault_type": "slow_inference"}
+HTTP = {"kind": "http", "url": "http://127.0.0.1:1", "dataset": "a.csv", "label": "y"}
+
+
+def pipeline(**keys):
+    keys = {**HTTP, **keys}
+    return {"experiments": [EXPERIMENT], "pipeline": {key: value for key, value in keys.items() if value is not ...}}
+
+
 BAD = {
     "no_experiments": {},
     "empty": {"experiments": []},
@@ -39,6 +47,18 @@ BAD = {
     "parameter_of_another_fault": {"experiments": [EXPERIMENT | {"parameters": {"corruption_rate": 0.1}}]},
     "profile": {"experiments": [EXPERIMENT], "pipeline": {"profile": "brave"}},
     "prometheus": {"experiments": [EXPERIMENT], "prometheus": {"url": "x"}},
+    "http_without_url": pipeline(url=...),
+    "http_with_url_null": pipeline(url=None),
+    "http_without_label": pipeline(label=...),
+    "http_with_profile": pipeline(profile="naive"),
+    "embedded_with_url": {"experiments": [EXPERIMENT], "pipeline": {"url": "http://127.0.0.1:1"}},
+    "json_without_request": pipeline(protocol="json", prediction="$.x"),
+    "json_without_prediction": pipeline(protocol="json", request="{}"),
+    "prediction_without_json": pipeline(prediction="$.x"),
+    "tolerance_of_a_class": pipeline(tolerance=0.1),
+    "threshold_of_a_number": pipeline(task="regression", threshold=0.1),
+    "workdir_without_command": pipeline(workdir="/tmp"),
+    "protocol": pipeline(protocol="soap"),
 }
 GOOD = {
     "least": {"experiments": [EXPERIMENT]},
@@ -61,6 +81,11 @@ GOOD = {
         ],
     },
     "nothing_given": {"experiments": [EXPERIMENT | {"parameters": None, "tags": None}], "pipeline": None},
+    "http": pipeline(),
+    "http_with_nulls": pipeline(model=None, prediction=None, command=None, workdir=None, profile=...),
+    "http_with_command": pipeline(command=["a", "b"], workdir="/tmp", env=["A=1"], start_timeout="5s"),
+    "http_json": pipeline(protocol="json", request='{"a": {{a}}}', prediction="$.x", labels=["a", "b"]),
+    "http_regression": pipeline(task="regression", tolerance=0.2, version=2),
     "alias_of_the_layer": {"experiments": [{"name": "n", "layer": "infra", "fault_type": "node_failure"}]},
 }
 

@@ -2,8 +2,8 @@
 $ chaoseater validate plan.yaml
 ! 2
 --- stderr
-chaoseater: plan.yaml:1:18: kind: 'http' is not available in this version; accepted: embedded
+chaoseater: plan.yaml:1:18: kind: 'command' is not available in this version; accepted: embedded, http
 --- file plan.yaml
-pipeline: {kind: http, url: "http://127.0.0.1:8000"}
+pipeline: {kind: command, command: "./train.sh"}
 experiments:
   - {name: a, layer: data, fault_type: missing_data}

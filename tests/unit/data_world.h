@@ -180,21 +180,36 @@ static inline int world_serve(struct world *world, struct ce_error *err)
     struct ce_error err = {0};                                                                     \
     REQUIRE_OK(world_serve(&name, &err), err)
 
-/* What arrives at the server when `body` is sent under that id. */
-static inline char *send_through(const struct world *world, const char *id, const char *body)
+/* Sends it under that id, with more header lines. Result of ce_http_call(). */
+static inline int send_message(const struct world *world, const char *path, const char *id,
+                               const char *fields, const char *body, size_t size,
+                               struct ce_http_answer *ret)
 {
-    char headers[80];
-    struct ce_http_answer answer = {0};
-    snprintf(headers, sizeof headers, "Content-Type: application/json\r\nX-Request-Id: %s\r\n", id);
+    char headers[160];
+    *ret = (struct ce_http_answer){0};
+    snprintf(headers, sizeof headers, "Content-Type: application/json\r\nX-Request-Id: %s\r\n%s",
+             id, fields);
     struct ce_http_call call = {.method = "POST",
-                                .path = PATH,
+                                .path = path,
                                 .headers = headers,
                                 .body = body,
-                                .body_size = strlen(body),
+                                .body_size = size,
                                 .timeout_ns = 10 * CE_SECOND};
-    if (ce_http_call(ce_route_endpoint(world->target.request_route), &call, &answer, NULL) < 0)
-        return NULL;
-    return answer.body;
+    return ce_http_call(ce_route_endpoint(world->target.request_route), &call, ret, NULL);
+}
+
+/* What arrives at the server. */
+static inline char *send_to(const struct world *world, const char *path, const char *id,
+                            const char *body)
+{
+    struct ce_http_answer answer;
+    int r = send_message(world, path, id, "", body, strlen(body), &answer);
+    return r < 0 ? NULL : answer.body;
+}
+
+static inline char *send_through(const struct world *world, const char *id, const char *body)
+{
+    return send_to(world, PATH, id, body);
 }
 
 #endif

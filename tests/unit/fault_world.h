@@ -24,6 +24,7 @@
 struct server {
     const char *status, *fields;
     const char *body; /* NULL: the request's own */
+    unsigned workers; /* of the proxy; 0: one */
 
     bool running; /* from here on server_start() fills it */
     struct ce_endpoint endpoint;
@@ -35,12 +36,17 @@ struct server {
 static inline void server_answer(const struct server *server, int fd)
 {
     char data[8192];
-    size_t size = 0;
+    size_t size = 0, gone = 0; /* gone: of a body that is too large for `data` */
     for (ssize_t n; (n = recv(fd, data + size, sizeof data - size, 0)) > 0;) {
         struct ce_http_head head;
         size += (size_t)n;
-        if (ce_http_parse_request(data, size, &head, NULL) != 1 || size < head.size + head.length)
+        if (ce_http_parse_request(data, size, &head, NULL) != 1)
             continue;
+        if (gone + size < head.size + head.length) {
+            gone += size == sizeof data ? size - head.size : 0;
+            size = size == sizeof data ? head.size : size;
+            continue;
+        }
         const char *body = server->body ? server->body : data + head.size;
         size_t length = server->body ? strlen(server->body) : (size_t)head.length;
         dprintf(fd, "HTTP/1.1 %s\r\nContent-Length: %zu\r\n%sConnection: close\r\n\r\n%.*s",
@@ -72,7 +78,7 @@ static inline int server_start(struct server *server, const char *route,
     if (pthread_create(&server->thread, NULL, server_run, server) != 0)
         exit(99);
     server->running = true;
-    CE_TRY(ce_proxy_start(&server->proxy, err));
+    CE_TRY(ce_proxy_start(server->workers > 0 ? server->workers : 1, &server->proxy, err));
     struct ce_route_config config = {
         .name = route,
         .listen = ce_endpoint_loopback(0),

@@ -16,13 +16,19 @@ struct world {
     struct server server;
     struct ce_target target;
     struct ce_injection injection;
+    const char *const *samples; /* the bodies of sample requests, in turn; NULL: without inputs */
+    size_t sample_count;
+    const char *rule; /* the next fault's rule name */
+    unsigned workers; /* of the proxy; 0: one */
 };
 
 static inline int sample_request(void *pipeline, uint64_t row, const char **ret_path,
                                  char **ret_body, size_t *ret_size, struct ce_error *err)
 {
+    const struct world *world = pipeline;
     *ret_path = PATH;
-    *ret_body = strdup("{\"inputs\":[]}");
+    *ret_body =
+        strdup(world->samples ? world->samples[row % world->sample_count] : "{\"inputs\":[]}");
     *ret_size = strlen(*ret_body);
     return 0;
 }
@@ -30,8 +36,10 @@ static inline int sample_request(void *pipeline, uint64_t row, const char **ret_
 static inline int world_start(struct world *world, const char *status, const char *fields,
                               const char *body, struct ce_error *err)
 {
-    world->server = (struct server){.status = status, .fields = fields, .body = body};
-    world->target = (struct ce_target){.name = "scripted model", .sample_request = sample_request};
+    world->server = (struct server){
+        .status = status, .fields = fields, .body = body, .workers = world->workers};
+    world->target = (struct ce_target){
+        .name = "scripted model", .pipeline = world, .sample_request = sample_request};
     return server_start(&world->server, "model", &world->target.model_route, err);
 }
 
@@ -63,6 +71,7 @@ static inline int world_inject(struct world *world, const char *fault,
                                const char *const *assignments, struct ce_error *err)
 {
     CE_TRY(injection_arm(&world->injection, &world->target, NULL, fault, assignments, err));
+    world->injection.rule = world->rule;
     return world->injection.fault->inject(&world->injection, err);
 }
 #define INJECT(world, fault, err, ...)                                                             \
@@ -121,24 +130,48 @@ static inline struct request_id fault_request(int i)
     return id;
 }
 
-/* One call through the route; id NULL: no id header. Result of ce_http_call(). */
-static inline int ask(const struct world *world, const char *method, const char *id,
-                      struct ce_http_answer *ret)
+/* What a client sends; zero: the usual. */
+struct question {
+    const char *method, *path, *id, *fields, *body;
+};
+
+/* One call through the route; without an id no id header. Result of ce_http_call(). */
+static inline int ask_this(const struct world *world, const struct question *question,
+                           struct ce_http_answer *ret)
 {
-    char fields[96] = "";
+    char fields[256] = "";
+    const char *body = question->body ? question->body : "{}";
     *ret = (struct ce_http_answer){0};
-    if (id)
-        snprintf(fields, sizeof fields, "X-Request-Id: %s\r\n", id);
+    snprintf(fields, sizeof fields, "%s%s%s%s", question->fields ? question->fields : "",
+             question->id ? "X-Request-Id: " : "", question->id ? question->id : "",
+             question->id ? "\r\n" : "");
     struct ce_http_call call = {
-        .method = method,
-        .path = PATH,
+        .method = question->method ? question->method : "POST",
+        .path = question->path ? question->path : PATH,
         .headers = fields,
-        .body = "{}",
-        .body_size = 2,
+        .body = body,
+        .body_size = strlen(body),
         .timeout_ns = 5 * CE_SECOND,
     };
     return ce_http_call(ce_route_endpoint(world->target.model_route), &call, ret, NULL);
 }
+
+static inline int ask(const struct world *world, const char *method, const char *id,
+                      struct ce_http_answer *ret)
+{
+    return ask_this(world, &(struct question){.method = method, .id = id}, ret);
+}
+
+/* The status that came back, or the negative errno. */
+static inline int status_of(const struct world *world, const struct question *question)
+{
+    struct ce_http_answer answer;
+    int r = ask_this(world, question, &answer);
+    int status = answer.status;
+    ce_http_answer_done(&answer);
+    return r < 0 ? r : status;
+}
+#define STATUS(world, ...) status_of(world, &(struct question){__VA_ARGS__})
 
 static inline int64_t ask_time(const struct world *world, const char *id)
 {
@@ -173,11 +206,7 @@ static inline char *ask_body(const struct world *world, const char *id)
 
 static inline int ask_result(const struct world *world, const char *id)
 {
-    struct ce_http_answer answer;
-    int r = ask(world, "POST", id, &answer);
-    int status = answer.status;
-    ce_http_answer_done(&answer);
-    return r < 0 ? r : status;
+    return STATUS(world, .id = id);
 }
 
 /* A connection of our own with one request on its way; the descriptor blocks. */

@@ -6,7 +6,6 @@
 
 #include "data/csv.h"
 #include "data_world.h"
-#include "proxy/tensor.h"
 
 /* ---- train ---- */
 
@@ -443,14 +442,25 @@ static void killed_runs_are_undone(void)
 
 static int value_of(const char *body, const char *tensor, char *text, size_t size)
 {
-    struct ce_tensor_values found = {0};
-    int r = ce_tensor_find(body, strlen(body), "inputs", &found, NULL);
+    struct ce_values found = {0};
+    struct ce_message message = {.protocol = ce_protocol_find("oip"),
+                                 .content_type = "application/json",
+                                 .body = body,
+                                 .size = strlen(body)};
+    int r = ce_message_inputs(&message, &found, NULL);
     for (size_t i = 0; r == 0 && i < found.count; i++)
-        if (found.values[i].tensor.size == strlen(tensor) &&
-            memcmp(found.values[i].tensor.data, tensor, strlen(tensor)) == 0)
+        if (ce_slice_is(found.values[i].tensor, tensor))
             snprintf(text, size, "%.*s", (int)found.values[i].text.size, found.values[i].text.data);
-    ce_tensor_values_done(&found);
+    ce_values_done(&found);
     return r;
+}
+
+static uint64_t skips(const struct ce_fault_counts *counts, const char *reason)
+{
+    for (size_t i = 0; i < CE_SKIP_REASONS_MAX && counts->skipped[i].reason; i++)
+        if (strcmp(counts->skipped[i].reason, reason) == 0)
+            return counts->skipped[i].count;
+    return 0;
 }
 
 static void live_values_go_missing(void)
@@ -557,9 +567,69 @@ static void odd_messages_pass_unharmed(void)
     }
     struct ce_fault_counts counts = world_counts(&world);
     CHECK(counts.selected == 3 && counts.changed == 0);
-    CHECK_TEXT(counts.skipped[0].reason, "missing");
-    CHECK(counts.skipped[0].count == 2);
-    CHECK_TEXT(counts.skipped[1].reason, "no number");
+    CHECK(skips(&counts, "unreadable") == 4);
+    CHECK(skips(&counts, "missing") == 2 && skips(&counts, "no number") == 1);
+}
+
+/* The label is `churned`; so a row of three features is age, income and first name. */
+static void values_of_any_protocol_are_cells(void)
+{
+    static const struct {
+        const char *path, *body, *want;
+    } cases[] = {
+        {"/v1/models/churn:predict",
+         "{\"instances\":[{\"age\":41,\"churned\":1,\"income\": 5.50 }]}",
+         "{\"instances\":[{\"age\":null,\"churned\":1,\"income\": null }]}"},
+        {"/v1/models/churn:predict", "{\"instances\":[[41,7,\"x\"],[42, 8,\"y\"]]}",
+         "{\"instances\":[[null,null,null],[null, null,null]]}"},
+        {"/v1/models/churn:predict", "{\"instances\":[[41,7],[42,8]]}",
+         "{\"instances\":[[41,7],[42,8]]}"},
+        {"/invocations",
+         "{\"dataframe_split\":{\"columns\":[\"other\",\"age\"],\"data\":[[1,2],[3,4]]}}",
+         "{\"dataframe_split\":{\"columns\":[\"other\",\"age\"],\"data\":[[1,null],[3,null]]}}"},
+        {PATH,
+         "{\"inputs\":[{\"name\":\"input-0\",\"shape\":[1,3],\"datatype\":\"FP64\","
+         "\"data\":[1,2,3]}]}",
+         "{\"inputs\":[{\"name\":\"input-0\",\"shape\":[1,3],\"datatype\":\"FP64\","
+         "\"data\":[null,null,null]}]}"},
+        {"/score", "{\"inputs\":[1]}", "{\"inputs\":[1]}"},
+    };
+    SERVING_WORLD(world, err);
+    REQUIRE_OK(INJECT(&world, "missing_data", &err, "missing_rate=1", "stage=serve"), err);
+    for (size_t i = 0; i < CE_COUNT(cases); i++) {
+        ce_autofree char *got = send_to(&world, cases[i].path, "f-1", cases[i].body);
+        CHECK_TEXT(got, cases[i].want);
+    }
+    struct ce_fault_counts counts = world_counts(&world);
+    CHECK(counts.changed == 13 && counts.selected == 13);
+    CHECK(skips(&counts, "no prediction request") == 1);
+}
+
+/* The digits of a number in JSON, or its bytes in the binary extension: the same value. */
+static void binary_tensors_are_changed_like_json(void)
+{
+    static const char json[] =
+        "{\"inputs\":[{\"name\":\"income\",\"shape\":[1],\"datatype\":\"FP64\","
+        "\"data\":[1000.5]}]}";
+    static const char head[] =
+        "{\"inputs\":[{\"name\":\"income\",\"shape\":[1],\"datatype\":\"FP64\","
+        "\"parameters\":{\"binary_data_size\":8}}]}";
+    char body[256], length[64], income[64];
+    double value = 1000.5, got;
+    SERVING_WORLD(world, err);
+    REQUIRE_OK(INJECT(&world, "data_corruption", &err, "corruption_rate=1", "stage=serve"), err);
+    memcpy(body, head, strlen(head));
+    memcpy(body + strlen(head), &value, 8); /* 1000.5 ends in bytes that are no NUL */
+    snprintf(length, sizeof length, "Inference-Header-Content-Length: %zu\r\n", strlen(head));
+    ce_autofree char *plain = send_through(&world, "f-1", json);
+    REQUIRE(plain && value_of(plain, "income", income, sizeof income) == 0);
+    struct ce_http_answer answer;
+    REQUIRE(send_message(&world, PATH, "f-1", length, body, strlen(head) + 8, &answer) == 0);
+    CHECK(answer.body_size == strlen(head) + 8 && memcmp(answer.body, head, strlen(head)) == 0);
+    memcpy(&got, answer.body + strlen(head), 8);
+    ce_http_answer_done(&answer);
+    CHECK(got != 1000.5 && fabs(got - atof(income)) < 0.06); /* JSON keeps to one decimal */
+    CHECK(world_counts(&world).changed == 2);
 }
 
 static void a_batch_is_hit_value_by_value(void)
@@ -670,7 +740,7 @@ static void stages_say_what_they_need(void)
         REQUIRE_OK(world_arm(&world, faults[i], (const char *const[]){"stage=serve", NULL}, &err),
                    err);
         CHECK(world.injection.fault->needs_of(world.injection.params) ==
-              (CE_NEEDS_DATASET | CE_NEEDS_REQUEST_ROUTE));
+              (CE_NEEDS_COLUMNS | CE_NEEDS_REQUEST_ROUTE));
     }
 }
 
@@ -694,6 +764,8 @@ int main(void)
     TEST(live_values_are_corrupted_in_their_form);
     TEST(odd_messages_pass_unharmed);
     TEST(a_batch_is_hit_value_by_value);
+    TEST(values_of_any_protocol_are_cells);
+    TEST(binary_tensors_are_changed_like_json);
     TEST(live_intensity_scales_the_rate);
     TEST(live_drift_follows_the_intensity);
     TEST(live_values_become_outliers);

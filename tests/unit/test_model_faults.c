@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The faults slow_inference and model_unavailable, and what all faults on predictions have in
- * common. The third of them is in test_prediction_corruption.c. */
+/* The fault slow_inference, and what all faults on predictions have in common. */
 #include <math.h>
 
 #include "model_world.h"
@@ -9,8 +8,8 @@
 
 static void hits_are_nested_over_rates_and_independent_of_values(void)
 {
-    struct ce_recipe recipe = ce_recipe_init(7, "slow_inference", "model"),
-                     other = ce_recipe_init(8, "slow_inference", "model");
+    struct ce_recipe recipe = ce_recipe_init(7, "slow_inference", "model", NULL),
+                     other = ce_recipe_init(8, "slow_inference", "model", NULL);
     int few = 0, many = 0, differ = 0;
     double sum = 0;
     for (int i = 0; i < 20000; i++) {
@@ -31,23 +30,6 @@ static void hits_are_nested_over_rates_and_independent_of_values(void)
     CHECK(many > 7700 && many < 8300);
     CHECK(differ > 9000);
     CHECK(fabs(sum / few - 0.5) < 0.03);
-}
-
-static void only_the_fault_phase_counts(void)
-{
-    static const struct {
-        const char *id;
-        bool is_probe, counts;
-    } cases[] = {
-        {"f-17", false, true},     {"f-17.2", false, true}, {"#5", false, true},
-        {"3f2a-b-1", false, true}, {"", false, true},       {"b-1", false, false},
-        {"r-2.1", false, false},   {"v-30", false, false},  {"probe-1", true, false},
-        {"b", false, true},        {"b-", false, true},     {"v-alue", false, true},
-    };
-    for (size_t i = 0; i < CE_COUNT(cases); i++) {
-        struct ce_exchange exchange = {.id = cases[i].id, .is_probe = cases[i].is_probe};
-        CHECK(ce_traffic_counted(&exchange) == cases[i].counts);
-    }
 }
 
 /* ---- slow_inference ---- */
@@ -80,7 +62,7 @@ static void slow_inference_delays_are_those_of_the_recipe(void)
     /* Delays of two requests differ as their draws do, whatever the order of arrival. */
     WORLD_WITH(world, err, SCORE, "slow_inference", "latency_ms=40", "variance=1");
     static const char *const ids[] = {"f-1", "f-2", "f-3", "f-4"};
-    struct ce_recipe recipe = ce_recipe_init(42, "slow_inference", "model");
+    struct ce_recipe recipe = ce_recipe_init(42, "slow_inference", "model", NULL);
     for (int pass = 0; pass < 2; pass++)
         for (size_t i = 0; i < CE_COUNT(ids); i++) {
             const char *id = ids[pass ? CE_COUNT(ids) - 1 - i : i];
@@ -109,9 +91,9 @@ static uint64_t slow_ones(const struct world *world, int n, bool backwards, int6
 static void slow_inference_hits_the_same_requests_again(void)
 {
     uint64_t want = 0;
-    struct ce_recipe recipe = ce_recipe_init(42, "slow_inference", "model");
+    struct ce_recipe recipe = ce_recipe_init(42, "slow_inference", "model", NULL);
     for (int i = 0; i < 20; i++)
-        if (ce_recipe_hits(&recipe, fault_request(i).text, 0, 0.4))
+        if (ce_recipe_shares(&recipe, fault_request(i).text, 0.4))
             want |= UINT64_C(1) << i;
     CHECK(__builtin_popcountll(want) > 2 && __builtin_popcountll(want) < 16);
     for (int backwards = 0; backwards < 2; backwards++) {
@@ -164,102 +146,172 @@ static void a_delay_longer_than_the_run_is_verified_in_time(void)
     REQUIRE_OK(world_verify_undo(&world, &err), err);
 }
 
-/* ---- model_unavailable ---- */
-
-/* Without the fault the model answers, and nothing is left of it. */
-static void check_available_again(struct world *world)
+/* What the recipe adds, by the clients' clock, for f-0 ... f-(n-1). */
+static void measure(const struct world *world, int n, double *ret_ms)
 {
-    struct ce_error err = {0};
-    REQUIRE_OK(world_revert(world, &err), err);
-    CHECK(ask_result(world, "f-0") == 200);
-    REQUIRE_OK(world_verify_undo(world, &err), err);
+    for (int i = 0; i < n; i++)
+        ret_ms[i] = (double)ask_time(world, fault_request(i).text) / CE_MILLISECOND;
 }
 
-static void error_mode_answers_with_the_status(void)
+static uint64_t random_word(const char *id)
 {
-    WORLD_WITH(world, err, SCORE, "model_unavailable", "status=529");
-    char answer[1024];
-    CHECK(ask_result(&world, "f-0") == 529);
-    ce_autofd int fd = send_raw(&world);
-    REQUIRE(fd >= 0 && readable_within(fd, 5000));
-    ssize_t n = recv(fd, answer, sizeof answer - 1, 0);
-    REQUIRE(n > 0);
-    answer[n] = '\0';
-    CHECK(strncmp(answer, "HTTP/1.1 529 ", 13) == 0);
-    CHECK(strcasestr(answer, "\r\nRetry-After: 1\r\n") != NULL);
-    CHECK(strcasestr(answer, "\r\nContent-Type: application/json\r\n") != NULL);
-    CHECK(strstr(answer, "\r\n\r\n{\"error\":\"the model is unavailable\"}") != NULL);
-    CHECK(world_verify(&world, &err) == 1);
-    CHECK(world_count(&world).eligible == 2 && world_count(&world).changed == 2);
-    check_available_again(&world);
+    struct ce_recipe recipe = ce_recipe_init(42, "slow_inference", "model", NULL);
+    uint64_t words[2];
+    ce_recipe_random(&recipe, id, 0, 0, words);
+    return words[0];
 }
 
-static void a_share_of_the_requests_fails(void)
+static void delays_follow_the_distribution(void)
 {
-    static const struct {
-        const char *mode;
-        int result;
-    } cases[] = {{"mode=error", 503}, {"mode=reset", -ECONNRESET}, {"mode=refused", -ECONNRESET}};
-    struct ce_recipe recipe = ce_recipe_init(42, "model_unavailable", "model");
-    for (size_t c = 0; c < CE_COUNT(cases); c++) {
-        WORLD_WITH(world, err, SCORE, "model_unavailable", "failure_rate=0.4", cases[c].mode);
-        uint64_t hits = 0;
-        for (int i = 59; i >= 0; i--) {
-            struct request_id id = fault_request(i);
-            bool hit = ce_recipe_hits(&recipe, id.text, 0, 0.4);
-            CHECK(ask_result(&world, id.text) == (hit ? cases[c].result : 200));
-            hits += hit;
+    enum { N = 16 };
+    static const char *const names[] = {"distribution=normal", "distribution=pareto"};
+    for (size_t d = 0; d < CE_COUNT(names); d++) {
+        WORLD_WITH(world, err, SCORE, "slow_inference", "latency_ms=30", "variance=0.5", "shape=3",
+                   names[d]);
+        double took[N];
+        measure(&world, N, took);
+        for (int i = 0; i < N; i++) {
+            uint64_t word = random_word(fault_request(i).text);
+            double normal = 30 * (1 + 0.5 * ce_normal_from(word)),
+                   pareto = 20 / cbrt(((double)(word >> 11) + 1) * 0x1p-53);
+            double want = d == 0 ? (normal > 0 ? normal : 0) : pareto;
+            CHECK(took[i] >= want - 0.01 && took[i] < want + 40);
         }
-        CHECK(hits > 10 && hits < 40);
-        struct ce_fault_counts counts = world_count(&world);
-        CHECK(counts.eligible == 60 && counts.selected == hits && counts.changed == hits);
         CHECK(world_verify(&world, &err) == 1);
+        REQUIRE_OK(world_revert(&world, &err), err);
+        REQUIRE_OK(world_verify_undo(&world, &err), err);
     }
 }
 
-static void hanging_requests_are_never_answered_and_let_go_by_revert(void)
+/* The distributions themselves, without a clock. */
+static void deviates_have_their_moments(void)
 {
-    WORLD_WITH(world, err, SCORE, "model_unavailable", "mode=hang");
-    char byte;
+    enum { N = 200000 };
+    struct ce_stream stream = ce_stream_init(7, "test", "pareto");
+    double sum = 0, least = 1e9;
+    int above = 0;
+    for (uint64_t i = 0; i < N; i++) {
+        uint64_t words[2];
+        ce_stream_draw(&stream, i, words);
+        double x = ce_pareto_from(words[0], 3);
+        sum += x;
+        above += x > 2;
+        least = x < least ? x : least;
+    }
+    CHECK(least >= 1 && least < 1.001);
+    CHECK(fabs(sum / N - 1.5) < 0.01);
+    CHECK(fabs((double)above / N - 0.125) < 0.004);
+}
+
+struct delay_file {
+    char folder[32], path[64], parameter[80];
+};
+
+static void delay_file_write(struct delay_file *file, const char *text)
+{
+    strcpy(file->folder, "/tmp/ce-delays-XXXXXX");
+    if (!mkdtemp(file->folder))
+        exit(99);
+    snprintf(file->path, sizeof file->path, "%s/delays", file->folder);
+    snprintf(file->parameter, sizeof file->parameter, "file=%s", file->path);
+    ce_autofile FILE *out = fopen(file->path, "w");
+    if (!out || fputs(text, out) < 0)
+        exit(99);
+}
+
+static void delay_file_remove(struct delay_file *file)
+{
+    (void)unlink(file->path);
+    (void)rmdir(file->folder);
+}
+
+static void recorded_delays_are_drawn_from_the_file(void)
+{
+    CE_CLEANUP(delay_file_remove) struct delay_file file;
+    delay_file_write(&file, "0\n20.5\r\n\n90\n2e1");
+    WORLD_WITH(world, err, SCORE, "slow_inference", "distribution=recorded", file.parameter);
+    static const double delays[] = {0, 20.5, 90, 20};
+    bool drawn[CE_COUNT(delays)] = {false};
+    for (int i = 0; i < 24; i++) {
+        struct request_id id = fault_request(i);
+        size_t which = (random_word(id.text) >> 32) * CE_COUNT(delays) >> 32;
+        double took = (double)ask_time(&world, id.text) / CE_MILLISECOND;
+        CHECK(took >= delays[which] - 0.01 && took < delays[which] + 40);
+        drawn[which] = true;
+    }
+    CHECK(drawn[0] && drawn[1] && drawn[2] && drawn[3]);
+    CHECK(skipped(&world, "no change") > 0);
     CHECK(world_verify(&world, &err) == 1);
-    ce_autofd int fd = send_raw(&world);
-    REQUIRE(fd >= 0);
-    CHECK(!readable_within(fd, 300));
     REQUIRE_OK(world_revert(&world, &err), err);
-    REQUIRE(readable_within(fd, 5000));
-    CHECK(recv(fd, &byte, 1, 0) < 0 && errno == ECONNRESET);
-    CHECK(ask_result(&world, "f-0") == 200);
     REQUIRE_OK(world_verify_undo(&world, &err), err);
 }
 
-static void refused_closes_the_listener_and_its_connections(void)
+static void a_bad_line_of_delays_is_refused_with_its_place(void)
 {
-    WORLD(world, err, SCORE);
-    char byte;
-    ce_autofd int fd = send_raw(&world); /* an older connection, with its answer still unread */
-    REQUIRE(fd >= 0 && readable_within(fd, 5000));
-    REQUIRE_OK(INJECT(&world, "model_unavailable", &err, "mode=refused"), err);
-    CHECK(ask_result(&world, "f-0") == -ECONNREFUSED);
-    while (readable_within(fd, 5000) && recv(fd, &byte, 1, 0) > 0)
-        ;
-    CHECK(readable_within(fd, 0)); /* ended, one way or the other */
-    CHECK(world_verify(&world, &err) == 1);
-    CHECK(world_count(&world).selected == 1 && world_count(&world).changed == 1);
-    CHECK(world_verify_undo(&world, NULL) == -EIO);
-
-    /* Below full intensity it listens again and resets a share. */
-    REQUIRE_OK(world.injection.fault->adjust(&world.injection, 0.5, &err), err);
-    int answered = 0, reset = 0;
-    for (int i = 0; i < 40; i++) {
-        int r = ask_result(&world, fault_request(i).text);
-        answered += r == 200;
-        reset += r == -ECONNRESET;
+    static const struct {
+        const char *text, *place, *says;
+    } cases[] = {
+        {"5\n\n12ms\n", ":3", "'12ms' is no delay: a number of ms in 0..600000"},
+        {"-1\n", ":1", "'-1' is no delay: a number of ms in 0..600000"},
+        {"1\n600001", ":2", "'600001' is no delay: a number of ms in 0..600000"},
+        {"0\n\n0\n", "", "holds no delay above 0"},
+        {"", "", "holds no delay above 0"},
+    };
+    for (size_t i = 0; i < CE_COUNT(cases); i++) {
+        CE_CLEANUP(delay_file_remove) struct delay_file file;
+        char where[96] = "";
+        delay_file_write(&file, cases[i].text);
+        WORLD(world, err, SCORE);
+        CHECK(INJECT(&world, "slow_inference", &err, "distribution=recorded", file.parameter) ==
+              -EINVAL);
+        if (cases[i].place[0])
+            snprintf(where, sizeof where, "%s%s", file.path, cases[i].place);
+        CHECK_TEXT(err.where, where);
+        CHECK(strstr(err.message, cases[i].says) != NULL);
+        REQUIRE_OK(world_revert(&world, &err), err);
     }
-    CHECK(answered + reset == 40 && answered > 6 && reset > 6);
-    REQUIRE_OK(world.injection.fault->adjust(&world.injection, 1, &err), err);
-    CHECK(ask_result(&world, "f-0") == -ECONNREFUSED);
+    WORLD(world, err, SCORE);
+    CHECK(INJECT(&world, "slow_inference", &err, "distribution=recorded", "file=/no/such/file") ==
+          -ENOENT);
+}
 
-    check_available_again(&world);
+static void parameters_that_do_not_go_together_are_refused(void)
+{
+    static const struct {
+        const char *fault, *assignment, *says;
+    } cases[] = {
+        {"slow_inference", "file=x",
+         "file: only distribution recorded reads one, and distribution is uniform"},
+        {"slow_inference", "distribution=recorded",
+         "distribution: recorded needs `file`, which has a delay in ms on each line"},
+        {"slow_inference", "where=age >", "where: "},
+        {"model_unavailable", "path=(", "path: "},
+        {"batch_processing_failure", "model=/", "model: "},
+    };
+    for (size_t i = 0; i < CE_COUNT(cases); i++) {
+        WORLD(world, err, SCORE);
+        REQUIRE_OK(injection_arm(&world.injection, &world.target, NULL, cases[i].fault,
+                                 (const char *const[]){cases[i].assignment, NULL}, &err),
+                   err);
+        CHECK(world.injection.fault->check(world.injection.params, &err) == -EINVAL);
+        CHECK(strncmp(err.message, cases[i].says, strlen(cases[i].says)) == 0);
+    }
+}
+
+static void a_body_dribbles(void)
+{
+    WORLD_WITH(world, err, SCORE, "slow_inference", "latency_ms=0", "body_ms=120");
+    struct ce_http_answer answer;
+    REQUIRE(ask(&world, "POST", "f-0", &answer) == 0);
+    CHECK_TEXT(answer.body, SCORE);
+    CHECK(answer.first_byte_ns < 100 * CE_MILLISECOND);
+    CHECK(answer.total_ns >= 119 * CE_MILLISECOND);
+    ce_http_answer_done(&answer);
+    CHECK(world_count(&world).changed == 1);
+    CHECK(world_verify(&world, &err) == 1);
+    REQUIRE_OK(world_revert(&world, &err), err);
+    CHECK(least_time(&world, "f-0") < 100 * CE_MILLISECOND);
+    REQUIRE_OK(world_verify_undo(&world, &err), err);
 }
 
 /* ---- all of them ---- */
@@ -282,6 +334,8 @@ static void a_rule_without_effect_is_found_out(void)
         {"slow_inference", "latency_ms=50"}, {"prediction_corruption", "corruption_rate=1"},
         {"model_unavailable", "mode=error"}, {"model_unavailable", "mode=reset"},
         {"model_unavailable", "mode=hang"},  {"model_unavailable", "mode=refused"},
+        {"model_unavailable", "mode=quota"}, {"model_unavailable", "mode=partial"},
+        {"slow_inference", "body_ms=50"},    {"batch_processing_failure", "failure_rate=1"},
     };
     setenv("CHAOSEATER_SEAM_NO_EFFECT", "1", 1);
     for (size_t i = 0; i < CE_COUNT(cases); i++)
@@ -306,6 +360,10 @@ static void parameters_without_effect_are_controls(void)
         {"model_unavailable", "failure_rate=0", true},
         {"model_unavailable", "mode=hang", false},
         {"model_unavailable", "failure_rate=0.01", false},
+        {"model_unavailable", "share=0", true},
+        {"batch_processing_failure", "failure_rate=0", true},
+        {"batch_processing_failure", "share=0", true},
+        {"batch_processing_failure", "failure_rate=0.1", false},
     };
     for (size_t i = 0; i < CE_COUNT(cases); i++) {
         WORLD_WITH(world, err, SCORE, cases[i].fault, cases[i].parameter);
@@ -332,17 +390,18 @@ static void a_model_that_does_not_answer_cannot_be_verified(void)
 int main(void)
 {
     TEST(hits_are_nested_over_rates_and_independent_of_values);
-    TEST(only_the_fault_phase_counts);
     TEST(slow_inference_holds_each_prediction_back);
     TEST(slow_inference_delays_are_those_of_the_recipe);
     TEST(slow_inference_hits_the_same_requests_again);
     TEST(slow_inference_obeys_intensity);
     TEST(slow_inference_leaves_everything_else_alone);
     TEST(a_delay_longer_than_the_run_is_verified_in_time);
-    TEST(error_mode_answers_with_the_status);
-    TEST(a_share_of_the_requests_fails);
-    TEST(hanging_requests_are_never_answered_and_let_go_by_revert);
-    TEST(refused_closes_the_listener_and_its_connections);
+    TEST(delays_follow_the_distribution);
+    TEST(deviates_have_their_moments);
+    TEST(recorded_delays_are_drawn_from_the_file);
+    TEST(a_bad_line_of_delays_is_refused_with_its_place);
+    TEST(parameters_that_do_not_go_together_are_refused);
+    TEST(a_body_dribbles);
     TEST(a_rule_without_effect_is_found_out);
     TEST(parameters_without_effect_are_controls);
     TEST(a_model_that_does_not_answer_cannot_be_verified);

@@ -1,26 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* The fault prediction_corruption: which predictions it falsifies, and how. */
-#include <math.h>
+#include "answer_world.h"
 
-#include "model_world.h"
-#include "proxy/tensor.h"
-
-/* The numbers of the answer's first output. */
+/* The numbers of an answer in JSON. */
 static size_t read_outputs(const char *body, double *values, size_t max)
 {
-    struct ce_tensor_values found;
-    if (ce_tensor_find(body, strlen(body), "outputs", &found, NULL) < 0)
-        return 0;
-    size_t n = 0;
-    for (; n < found.count && n < max; n++)
-        values[n] = strtod(found.values[n].text.data, NULL);
-    ce_tensor_values_done(&found);
-    return n;
+    struct sent sent = sent_json(OIP_PATH, "");
+    struct got got = {.body = (char *)body, .size = strlen(body)};
+    return read_numbers(&sent, &got, values, max);
 }
 
-#define ANSWER(type, shape, data)                                                                  \
-    "{\"outputs\":[{\"name\":\"y\",\"datatype\":\"" type "\",\"shape\":" shape ",\"data\":" data   \
-    "}], \"x\": 1.50}"
+/* A quarter, longer than an edit may be. */
+#define TEN_ZEROS "0000000000"
+#define LONG      "0.25" TEN_ZEROS TEN_ZEROS TEN_ZEROS TEN_ZEROS TEN_ZEROS TEN_ZEROS TEN_ZEROS
 
 /* What becomes of an answer when everything in it is hit. `reason`: why it stays as it is, else
  * NULL. */
@@ -48,10 +40,11 @@ static void predictions_are_falsified_and_nothing_else(void)
         {"flip", "FP64", "[1]", "[1e-1]", "[0.9]", NULL},
         {"flip", "FP32", "[1]", "[1e-1]", "[0.9]", NULL},
         {"flip", "FP64", "[1]", "[5e-1]", "[5e-1]", "no change"},
+        {"bias", "FP64", "[1]", "[0.5]", "[0.75]", NULL},
         {"bias", "FP64", "[1]", "[0.0]", "[0.0]", "no change"},
         {"bias", "FP64", "[1]", "[1.7e308]", "[1.7e308]", "no change"},
         {"flip", "FP64", "[1]", "[null]", "[null]", "no value"},
-        {"flip", "FP64", "[1]", "[\"high\"]", "[\"high\"]", "no value"},
+        {"flip", "FP64", "[1]", "[\"high\"]", "[\"high\"]", "no change"},
         {"flip", "INT64", "[1]", "[null]", "[null]", "no value"},
         {"flip", "INT64", "[2]", "[0,1]", "[1,0]", NULL},
         {"flip", "BOOL", "[2]", "[true,false]", "[false,true]", NULL},
@@ -62,6 +55,8 @@ static void predictions_are_falsified_and_nothing_else(void)
         {"flip", "FP64", "[1,2]", "[0.75,0.250]", "[0.250,0.75]", NULL},
         {"flip", "FP64", "[1,2]", "[2.5,-1.5]", "[-1.5,2.5]",
          NULL}, /* two scores, no distribution */
+        {"flip", "FP64", "[1,2]", "[" LONG ",0.75]", "[" LONG ",0.75]", "too long"},
+        {"flip", "FP64", "[2,2]", "[" LONG ",0.75,0.4,0.6]", "[" LONG ",0.75,0.6,0.4]", NULL},
         {"bias", "FP32", "[1,2]", "[0.5,0.5]", "[0.4,0.6]", NULL},
     };
     for (size_t i = 0; i < CE_COUNT(cases); i++) {
@@ -79,7 +74,7 @@ static void answers_without_predictions_pass(void)
         const char *body, *reason;
     } cases[] = {
         {"{\"outputs\":[]}", "unreadable"},
-        {"{\"outputs\":[{\"name\":\"y\"}]}", "binary"},
+        {"{\"outputs\":[{\"name\":\"y\"}]}", "no values"},
         {"{\"error\":\"busy\"}", "unreadable"},
         {"oops", "unreadable"},
     };
@@ -96,7 +91,7 @@ static void answers_that_cannot_be_read_pass_and_are_counted(void)
         {"200 OK", "Content-Type: application/json\r\nContent-Encoding: br\r\n", "encoded"},
         {"200 OK",
          "Content-Type: application/octet-stream\r\nInference-Header-Content-Length: 20\r\n",
-         "binary"},
+         "unreadable"},
     };
     for (size_t i = 0; i < CE_COUNT(cases); i++) {
         CE_CLEANUP(world_close) struct world world = {0};
@@ -198,7 +193,7 @@ static void each_row_of_a_batch_is_chosen_by_itself(void)
 {
     double full[BATCH], half[BATCH];
     ce_autofree char *answer = batch_answer();
-    struct ce_recipe recipe = ce_recipe_init(42, "prediction_corruption", "model");
+    struct ce_recipe recipe = ce_recipe_init(42, "prediction_corruption", "model", NULL);
     WORLD_WITH(world, err, answer, "prediction_corruption", "corruption_rate=0.3", "type=flip");
     ce_autofree char *body = ask_body(&world, "f-0");
     CHECK(read_outputs(body, full, BATCH) == BATCH);
@@ -219,6 +214,29 @@ static void each_row_of_a_batch_is_chosen_by_itself(void)
     CHECK(counts.eligible == BATCH && counts.selected == hits && counts.changed == hits);
     CHECK(world_count(&world).eligible == 2 * BATCH &&
           world_count(&world).changed == hits + half_hits);
+}
+
+static void all_outputs_of_a_row_share_its_fate(void)
+{
+    static const char both[] =
+        "{\"outputs\":[{\"name\":\"label\",\"datatype\":\"INT64\",\"shape\":[8],"
+        "\"data\":[0,1,0,1,0,1,0,1]},{\"name\":\"p\",\"datatype\":\"FP32\",\"shape\":[8,2],"
+        "\"data\":[[0.9,0.1],[0.2,0.8],[0.9,0.1],[0.2,0.8],[0.9,0.1],[0.2,0.8],[0.9,0.1],"
+        "[0.2,0.8]]}]}";
+    struct sent sent = sent_json(OIP_PATH, both);
+    int hit = 0;
+    WORLD_WITH(world, err, SCORE, "prediction_corruption", "corruption_rate=0.4", "type=flip");
+    for (int i = 0; i < 20; i++) {
+        double now[24];
+        REQUIRE(falsify_numbers(&world, &sent, fault_request(i).text, now, 24) == 24);
+        for (int row = 0; row < 8; row++) {
+            bool winner_is_second = now[8 + 2 * row + 1] > now[8 + 2 * row];
+            CHECK(winner_is_second == (now[row] == 1));
+            hit += now[row] != row % 2;
+        }
+    }
+    CHECK(hit > 40 && hit < 90);
+    CHECK(world_count(&world).eligible == 320 && world_count(&world).changed == 2 * (uint64_t)hit);
 }
 
 static void corrupted_requests_are_the_same_again(void)
@@ -255,19 +273,257 @@ static void corruption_is_seen_by_a_second_client_and_gone_after_revert(void)
     }
 }
 
-static void a_class_needs_the_type_that_uses_it(void)
+/* ---- the other types, in every form ---- */
+
+/* What becomes of an answer's text when everything in it is hit. */
+#define CHECK_MADE(path, before, after, ...)                                                       \
+    do {                                                                                           \
+        struct sent sent_ = sent_json(path, before);                                               \
+        WORLD_WITH(world_, err_, SCORE, "prediction_corruption", "corruption_rate=1",              \
+                   __VA_ARGS__);                                                                   \
+        ce_autofree char *made_ = falsify_text(&world_, &sent_, "f-0");                            \
+        CHECK_TEXT(made_, after);                                                                  \
+        CHECK(world_count(&world_).changed == (strcmp(before, after) != 0));                       \
+    } while (0)
+
+static void scores_that_are_no_numbers_break_the_reader(void)
+{
+    CHECK_MADE(OIP_PATH, ANSWER("FP32", "[1,2]", "[[2.5,-1]]"),
+               ANSWER("FP32", "[1,2]", "[[NaN,NaN]]"), "type=nan");
+    CHECK_MADE(KSERVE_PATH, "{\"predictions\": [0.5]}", "{\"predictions\": [Infinity]}",
+               "type=inf");
+    CHECK_MADE(OIP_PATH, ANSWER("INT64", "[1]", "[7]"), ANSWER("INT64", "[1]", "[7]"), "type=nan");
+    CHECK_MADE(OIP_PATH, ANSWER("FP64", "[1]", "[null]"), ANSWER("FP64", "[1]", "[NaN]"),
+               "type=nan");
+}
+
+static void constants_take_the_place_of_predictions(void)
+{
+    CHECK_MADE(OIP_PATH, ANSWER("FP64", "[1]", "[0.8312]"), ANSWER("FP64", "[1]", "[0.50]"),
+               "type=constant", "value=0.50");
+    CHECK_MADE(OIP_PATH, ANSWER("INT64", "[1]", "[3]"), ANSWER("INT64", "[1]", "[12]"),
+               "type=constant", "value=12");
+    CHECK_MADE(OIP_PATH, ANSWER("BYTES", "[1]", "[\"no\"]"), ANSWER("BYTES", "[1]", "[\"yes\"]"),
+               "type=constant", "value=yes");
+    CHECK_MADE(KSERVE_PATH, "{\"predictions\": [ [0.2, 0.3, 0.5] ]}",
+               "{\"predictions\": [ [0, 1, 0] ]}", "type=constant", "value=1");
+    CHECK_MADE(TORCH_PATH, "{\"cat\": 0.75, \"dog\": 0.25}", "{\"cat\": 0, \"dog\": 1}",
+               "type=constant", "value=dog");
+    CHECK_MADE(OIP_PATH, ANSWER("INT64", "[1]", "[3]"), ANSWER("INT64", "[1]", "[3]"),
+               "type=constant", "value=high");
+    CHECK_MADE(OIP_PATH, ANSWER("FP64", "[1,2]", "[0.75,0.25]"),
+               ANSWER("FP64", "[1,2]", "[0.75,0.25]"), "type=constant", "value=high");
+}
+
+static void labels_are_swapped_as_the_matrix_says(void)
+{
+    CHECK_MADE(OIP_PATH, ANSWER("BYTES", "[2]", "[\"no\",\"maybe\"]"),
+               ANSWER("BYTES", "[2]", "[\"yes\",\"maybe\"]"), "type=swap", "matrix=no>yes, yes>no");
+    CHECK_MADE(OIP_PATH, ANSWER("INT64", "[1]", "[2]"), ANSWER("INT64", "[1]", "[30]"), "type=swap",
+               "matrix=1>2,2>30");
+    CHECK_MADE(KSERVE_PATH, "{\"predictions\": [true]}", "{\"predictions\": [false]}", "type=swap",
+               "matrix=true>false");
+    CHECK_MADE(TORCH_PATH, "{\"cat\": 0.750, \"dog\": 0.25}", "{\"cat\": 0.25, \"dog\": 0.750}",
+               "type=swap", "matrix=cat>dog");
+    CHECK_MADE(KSERVE_PATH, "{\"predictions\": [[0.2, 0.3, 0.5]]}",
+               "{\"predictions\": [[0.5, 0.3, 0.2]]}", "type=swap", "matrix=2>0");
+    CHECK_MADE(KSERVE_PATH, "{\"predictions\": [[0.2, 0.3, 0.5]]}",
+               "{\"predictions\": [[0.2, 0.3, 0.5]]}", "type=swap", "matrix=0>2");
+    CHECK_MADE(OIP_PATH, ANSWER("FP64", "[1]", "[0.7]"), ANSWER("FP64", "[1]", "[0.7]"),
+               "type=swap", "matrix=0>1");
+}
+
+static void labels_are_swapped_with_their_probabilities(void)
+{
+    struct sent sent = sent_json(OIP_PATH, ANSWER("BYTES", "[1]", "[\"a\"]"));
+    int b = 0, c = 0;
+    WORLD_WITH(world, err, SCORE, "prediction_corruption", "corruption_rate=1", "type=swap",
+               "matrix=a>b:0.3, a>c:0.2, c>a:1");
+    for (int i = 0; i < 2000; i++) {
+        ce_autofree char *text = falsify_text(&world, &sent, fault_request(i).text);
+        b += strstr(text, "\"b\"") != NULL;
+        c += strstr(text, "\"c\"") != NULL;
+    }
+    CHECK(b > 530 && b < 670);
+    CHECK(c > 340 && c < 460);
+    CHECK(world_count(&world).changed == (uint64_t)(b + c));
+    CHECK(skipped(&world, "no change") == (uint64_t)(2000 - b - c));
+}
+
+static void named_labels_are_all_that_there_are(void)
+{
+    struct sent sent = sent_json(OIP_PATH, ANSWER("BYTES", "[1]", "[\"a\"]"));
+    int b = 0, c = 0;
+    WORLD(world, err, SCORE);
+    static const char *const list[] = {"a", "b", "c"};
+    REQUIRE_OK(injection_arm(&world.injection, &world.target, NULL, "prediction_corruption",
+                             (const char *const[]){"corruption_rate=1", "type=flip", NULL}, &err),
+               err);
+    const struct ce_fault *fault = world.injection.fault;
+    REQUIRE_OK(ce_param_set_list(ce_param_find(fault->params, "labels"),
+                                 (void *)world.injection.params, list, CE_COUNT(list), &err),
+               err);
+    REQUIRE_OK(fault->inject(&world.injection, &err), err);
+    for (int i = 0; i < 400; i++) {
+        ce_autofree char *text = falsify_text(&world, &sent, fault_request(i).text);
+        b += strstr(text, "\"b\"") != NULL;
+        c += strstr(text, "\"c\"") != NULL;
+    }
+    CHECK(b + c == 400 && b > 150 && c > 150);
+}
+
+static void labels_are_learnt_from_the_first_answers(void)
+{
+    struct sent a = sent_json(OIP_PATH, ANSWER("BYTES", "[2]", "[\"a\",\"b\"]")),
+                late = sent_json(OIP_PATH, ANSWER("BYTES", "[1]", "[\"late\"]"));
+    WORLD_WITH(world, err, SCORE, "prediction_corruption", "corruption_rate=1", "type=flip");
+    for (int i = 0; i < 100; i++) {
+        ce_autofree char *text = falsify_text(&world, &a, fault_request(i).text);
+        CHECK_TEXT(text, ANSWER("BYTES", "[2]", "[\"b\",\"a\"]"));
+    }
+    for (int i = 100; i < 150; i++) {
+        ce_autofree char *other = falsify_text(&world, &late, fault_request(i).text),
+                         *text = falsify_text(&world, &a, fault_request(i).text);
+        CHECK(strstr(other, "late") == NULL);
+        CHECK_TEXT(text, ANSWER("BYTES", "[2]", "[\"b\",\"a\"]"));
+    }
+}
+
+static void a_wrong_shape_lacks_the_last_row(void)
+{
+    CHECK_MADE(OIP_PATH, ANSWER("FP64", "[2]", "[0.5, 0.7]"), ANSWER("FP64", "[1]", "[0.5]"),
+               "type=shape");
+    CHECK_MADE(KSERVE_PATH, "{\"predictions\": [[0.2, 0.8]]}", "{\"predictions\": []}",
+               "type=shape");
+    static const float raw[] = {0.5F, 0.25F, 0.125F, 1};
+    struct sent binary = sent_binary("FP32", "4", raw, sizeof raw),
+                grpc = sent_grpc("FP32", 4, 0, 6, raw, sizeof raw);
+    WORLD_WITH(world, err, SCORE, "prediction_corruption", "corruption_rate=1", "type=shape");
+    for (int i = 0; i < 2; i++) {
+        double numbers[4];
+        CHECK(falsify_numbers(&world, i ? &grpc : &binary, "f-0", numbers, 4) == 3);
+        CHECK(numbers[0] == 0.5 && numbers[2] == 0.125);
+    }
+    CHECK(world_count(&world).eligible == 2 && world_count(&world).changed == 2);
+}
+
+static void stale_answers_repeat_the_one_before_on_their_path(void)
+{
+    WORLD_WITH(world, err, SCORE, "prediction_corruption", "corruption_rate=1", "type=stale");
+    static const struct {
+        const char *id, *path, *before, *after;
+    } steps[] = {
+        {"f-0", KSERVE_PATH, "{\"predictions\": [0.1, 0.2]}", "{\"predictions\": [0.1, 0.2]}"},
+        {"f-1", TORCH_PATH, "[0.9]", "[0.9]"},
+        {"f-2", KSERVE_PATH, "{\"predictions\":[0.30,0.2]}", "{\"predictions\":[0.1,0.2]}"},
+        {"probe-1", KSERVE_PATH, "{\"predictions\": [7.5, 8]}", "{\"predictions\": [7.5, 8]}"},
+        {"f-3", KSERVE_PATH, "{\"predictions\": [0.4, 0.5]}", "{\"predictions\": [0.30, 0.2]}"},
+        {"f-4", KSERVE_PATH, "{\"predictions\": [0.6]}", "{\"predictions\": [0.6]}"},
+        {"f-5", TORCH_PATH, "[0.8]", "[0.9]"},
+        {"f-6", KSERVE_PATH, "{\"predictions\": [0.7]}", "{\"predictions\": [0.6]}"},
+        {"probe-2", KSERVE_PATH, "{\"predictions\": [1, 2]}", "{\"predictions\": [7.5, 8]}"},
+    };
+    for (size_t i = 0; i < CE_COUNT(steps); i++) {
+        struct sent sent = sent_json(steps[i].path, steps[i].before);
+        ce_autofree char *text = falsify_text(&world, &sent, steps[i].id);
+        CHECK_TEXT(text, steps[i].after);
+    }
+    CHECK(skipped(&world, "no earlier answer") == 3);
+    CHECK(skipped(&world, "another number of predictions") == 1);
+}
+
+/* ---- proof ---- */
+
+/* An answer that is different for each row; the server says it back. */
+static int sample_answer(void *pipeline, uint64_t row, const char **ret_path, char **ret_body,
+                         size_t *ret_size, struct ce_error *err)
+{
+    *ret_path = PATH;
+    int n = asprintf(ret_body, ANSWER("FP64", "[2]", "[0.%u, 0.7]"), 10 + (unsigned)row);
+    *ret_size = (size_t)n;
+    return n < 0 ? ce_fail_memory(err) : 0;
+}
+
+static void every_type_is_seen_by_a_second_client(void)
+{
+    static const char *const types[][2] = {
+        {"type=nan", "share=1"},      {"type=inf", "share=1"},    {"type=shape", "share=1"},
+        {"type=stale", "share=1"},    {"type=bias", "share=0.5"}, {"type=constant", "value=0.5"},
+        {"type=random", "share=0.1"},
+    };
+    WORLD(world, err, NULL);
+    world.target.sample_request = sample_answer;
+    for (size_t i = 0; i < CE_COUNT(types); i++) {
+        REQUIRE_OK(INJECT(&world, "prediction_corruption", &err, "corruption_rate=0.2", types[i][0],
+                          types[i][1]),
+                   err);
+        CHECK(world_verify(&world, &err) == 1);
+        REQUIRE_OK(world_revert(&world, &err), err);
+        REQUIRE_OK(world_verify_undo(&world, &err), err);
+        world_forget(&world);
+    }
+    /* There are no labels to swap. */
+    REQUIRE_OK(INJECT(&world, "prediction_corruption", &err, "corruption_rate=1", "type=swap",
+                      "matrix=a>b"),
+               err);
+    CHECK(world_verify(&world, &err) == 0);
+}
+
+/* ---- parameters ---- */
+
+/* Sets them one after the other and checks the last result. */
+static void check_parameters(const char *const *assignments, const char *says)
 {
     const struct ce_fault *fault = ce_fault_find("prediction_corruption");
     struct ce_error err = {0};
     ce_autofree void *params = calloc(1, fault->params_size);
     REQUIRE_OK(ce_params_init(fault->params, params, &err), err);
-    REQUIRE_OK(fault->check(params, &err), err);
-    REQUIRE_OK(ce_param_set(ce_param_find(fault->params, "class"), params, "0", &err), err);
-    CHECK(fault->check(params, &err) == -EINVAL);
-    CHECK_TEXT(err.message, "class: only type bias favours a class, and type is random");
-    REQUIRE_OK(ce_param_set(ce_param_find(fault->params, "type"), params, "bias", &err), err);
-    REQUIRE_OK(fault->check(params, &err), err);
+    for (; *assignments; assignments++) {
+        char name[32];
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(*assignments, "="), *assignments);
+        REQUIRE_OK(ce_param_set(ce_param_find(fault->params, name), params,
+                                strchr(*assignments, '=') + 1, &err),
+                   err);
+    }
+    CHECK(fault->check(params, &err) == (says ? -EINVAL : 0));
+    CHECK_TEXT(err.message, says ? says : "");
     ce_params_done(fault->params, params);
+}
+#define CHECK_PARAMETERS(says, ...) check_parameters((const char *const[]){__VA_ARGS__, NULL}, says)
+
+static void parameters_go_with_the_type_that_uses_them(void)
+{
+    CHECK_PARAMETERS("class: only type bias favours a class, and type is random", "class=0");
+    CHECK_PARAMETERS(NULL, "class=0", "type=bias");
+    CHECK_PARAMETERS("matrix: only type swap reads a matrix, and type is flip", "matrix=a>b",
+                     "type=flip");
+    CHECK_PARAMETERS("type: swap needs a matrix, which is missing", "type=swap");
+    CHECK_PARAMETERS("value: only type constant sets a value, and type is random", "value=1");
+    CHECK_PARAMETERS("type: constant needs a value, which is missing", "type=constant");
+    CHECK_PARAMETERS(NULL, "type=constant", "value=1");
+}
+
+static void matrices_are_checked(void)
+{
+    static const struct {
+        const char *matrix, *says;
+    } cases[] = {
+        {"matrix=a>b", NULL},
+        {"matrix= a > b : 0.25 ,a>c:0.75,b>a:0", NULL},
+        {"matrix=ab", "matrix: 'ab' is not of the form LABEL>LABEL:PROBABILITY, as in a>b:0.3"},
+        {"matrix=a>b,", "matrix: '' is not of the form LABEL>LABEL:PROBABILITY, as in a>b:0.3"},
+        {"matrix=>b", "matrix: '>b' is not of the form LABEL>LABEL:PROBABILITY, as in a>b:0.3"},
+        {"matrix=a>:1", "matrix: 'a>:1' is not of the form LABEL>LABEL:PROBABILITY, as in a>b:0.3"},
+        {"matrix=a>b:x", "matrix: the probability 'x' of a>b is not a number in 0..1"},
+        {"matrix=a>b:1.5", "matrix: the probability '1.5' of a>b is not a number in 0..1"},
+        {"matrix=a>b:", "matrix: the probability '' of a>b is not a number in 0..1"},
+        {"matrix=a>a", "matrix: a>a changes nothing"},
+        {"matrix=a>b:0.1,a>b:0.2", "matrix: a>b is there twice"},
+        {"matrix=a>b:0.7,a>c:0.4",
+         "matrix: the probabilities of what becomes of a sum to 1.1, more than 1"},
+    };
+    for (size_t i = 0; i < CE_COUNT(cases); i++)
+        CHECK_PARAMETERS(cases[i].says, "type=swap", cases[i].matrix);
 }
 
 int main(void)
@@ -279,8 +535,19 @@ int main(void)
     TEST(distributions_stay_distributions);
     TEST(random_labels_are_among_those_seen);
     TEST(each_row_of_a_batch_is_chosen_by_itself);
+    TEST(all_outputs_of_a_row_share_its_fate);
     TEST(corrupted_requests_are_the_same_again);
     TEST(corruption_is_seen_by_a_second_client_and_gone_after_revert);
-    TEST(a_class_needs_the_type_that_uses_it);
+    TEST(scores_that_are_no_numbers_break_the_reader);
+    TEST(constants_take_the_place_of_predictions);
+    TEST(labels_are_swapped_as_the_matrix_says);
+    TEST(labels_are_swapped_with_their_probabilities);
+    TEST(named_labels_are_all_that_there_are);
+    TEST(labels_are_learnt_from_the_first_answers);
+    TEST(a_wrong_shape_lacks_the_last_row);
+    TEST(stale_answers_repeat_the_one_before_on_their_path);
+    TEST(every_type_is_seen_by_a_second_client);
+    TEST(parameters_go_with_the_type_that_uses_them);
+    TEST(matrices_are_checked);
     return test_done();
 }

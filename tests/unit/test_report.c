@@ -172,7 +172,8 @@ static void a_run_has_the_documented_keys_in_order(void)
         ce_record_json(add(records, "spikes", "model", "slow_inference", "naive"));
     REQUIRE(run);
     check_keys(run, "",
-               "id experiment profile status verdict reason control verified verification summary "
+               "id experiment pipeline profile status verdict reason control verified verification "
+               "summary "
                "metrics score "
                "fault rollback isolation started_at ended_at recipe");
     check_keys(run, "experiment", "name layer fault_type parameters duration rollback_strategy");
