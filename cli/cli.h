@@ -95,6 +95,8 @@ struct cli_option {
     {"dry-run", CLI_FLAG, CLI_FIELD(dry_run), NULL, "validate and resolve, touch nothing"}
 #define CLI_OPTION_REPORT \
     {"report", CLI_LIST, CLI_FIELD(reports), "FORMAT=PATH", "a report: text or json (repeatable)"}
+#define CLI_OPTION_HITS \
+    {"hits", CLI_TEXT, CLI_FIELD(hits), "FILE", "a line of JSON for each hit on a live request"}
 #define CLI_OPTION_STATE_DIR \
     {"state-dir", CLI_TEXT, CLI_FIELD(state_dir), "DIR", "where the undo journal lives"}
 #define CLI_OPTION_JSON \

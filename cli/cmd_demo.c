@@ -100,6 +100,7 @@ static const struct cli_option options[] = {
     CLI_OPTION_SET,
     CLI_OPTION_SEED,
     CLI_OPTION_REPORT,
+    CLI_OPTION_HITS,
     CLI_OPTION_STATE_DIR,
     CLI_OPTION_JSON,
     CLI_OPTION_HELP,

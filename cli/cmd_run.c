@@ -8,8 +8,8 @@ static int run(const struct cli_args *args, struct ce_error *err)
 }
 
 static const struct cli_option options[] = {
-    CLI_OPTION_ONLY,      CLI_OPTION_SET,  CLI_OPTION_SEED, CLI_OPTION_DRY_RUN, CLI_OPTION_REPORT,
-    CLI_OPTION_STATE_DIR, CLI_OPTION_JSON, CLI_OPTION_HELP, CLI_END_OPTIONS,
+    CLI_OPTION_ONLY, CLI_OPTION_SET,       CLI_OPTION_SEED, CLI_OPTION_DRY_RUN, CLI_OPTION_REPORT,
+    CLI_OPTION_HITS, CLI_OPTION_STATE_DIR, CLI_OPTION_JSON, CLI_OPTION_HELP,    CLI_END_OPTIONS,
 };
 
 const struct cli_command cmd_run = {

@@ -61,6 +61,7 @@ int cli_suite_run(const struct ce_document *doc, const struct cli_args *args, bo
         .seed = args->seed.value,
         .dry_run = args->dry_run,
         .both_profiles = both_profiles,
+        .hits = args->hits,
         .signal = cli_signals_catch(&before),
         .progress = cli_progress_show,
         .progress_ctx = &progress,
@@ -69,6 +70,9 @@ int cli_suite_run(const struct ce_document *doc, const struct cli_args *args, bo
     int r = ce_suite_run(doc, &options, ret_results, err);
     cli_progress_end(&progress);
     cli_signals_release(&before);
+    if (r == 0 && ce_results_hits_lost(*ret_results))
+        fprintf(stderr, "chaoseater: '%s' could not be written: hits are missing in it\n",
+                args->hits);
     switch (r) {
     case -EUCLEAN: /* an earlier run has left something that could not be put back */
         return CE_EXIT_DIRTY;

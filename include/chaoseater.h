@@ -136,6 +136,8 @@ struct ce_suite_options {
     uint64_t seed;      /* used for every experiment that states none */
     bool dry_run;       /* validate and resolve only */
     bool both_profiles; /* run everything on the naive and on the hardened embedded pipeline */
+    const char *hits;   /* file that gets a line of JSON for each live request that a fault hit, and
+                           what was done to it; NULL: none */
     const volatile sig_atomic_t
         *signal; /* becomes SIGINT or SIGTERM when the caller wants to stop; may be NULL */
     ce_progress_fn *progress;
@@ -156,6 +158,8 @@ CE_API void ce_results_free(struct ce_results *results);
 CE_API int ce_results_gate(struct ce_results *results, double min_score, struct ce_error *err);
 /* How a command that ran this suite should exit; the gravest ending wins. */
 CE_API int ce_results_exit_code(const struct ce_results *results);
+/* Whether lines are missing in the file of hits, because it could not be written. */
+CE_API bool ce_results_hits_lost(const struct ce_results *results);
 /* Whether every run was completed, verified and left nothing behind, whatever its verdict. */
 CE_API bool ce_results_clean(const struct ce_results *results);
 

@@ -179,6 +179,8 @@ static void fill_target(struct run *run)
     const struct ce_operations *operations = ce_pipeline_operations(run->pipeline);
     run->target = (struct ce_target){
         .name = ce_pipeline_name(run->pipeline),
+        .hits = run->options->hits,
+        .run = run->record->id,
         .run_folder = run->run_folder,
         .dataset = ce_pipeline_dataset(run->pipeline),
         .label = ce_pipeline_label(run->pipeline),

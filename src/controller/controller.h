@@ -14,6 +14,7 @@ struct ce_run_options {
     const struct ce_experiment *experiment;
     const struct ce_pipeline_spec *pipeline; /* its profile included */
     uint64_t seed;
+    struct ce_hits *hits;                /* where hits on live requests are noted; may be NULL */
     int repeat;                          /* 1.. when the experiment repeats, else 0 */
     const volatile sig_atomic_t *signal; /* may be NULL */
     ce_event_fn *on_event;               /* may be NULL */

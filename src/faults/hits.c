@@ -87,7 +87,8 @@ static bool write_line(struct ce_buffer *line, const struct ce_hit *hit)
            put_text(line, ", \"fault\": ", hit->fault) && put_text(line, ", \"at\": ", at) &&
            put_number(line, ", \"connection\": ", hit->connection) &&
            put_text(line, ", \"path\": ", hit->path) &&
-           put_text(line, ", \"action\": ", hit->action) && ce_buffer_put(line, "}\n", 2);
+           put_text(line, ", \"action\": ", hit->action) &&
+           (!hit->run || put_text(line, ", \"run\": ", hit->run)) && ce_buffer_put(line, "}\n", 2);
 }
 
 static void lose(struct ce_hits *hits, int code)

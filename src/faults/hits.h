@@ -2,9 +2,9 @@
 /* The proof log of faults on traffic: which request was hit, by which rule, and what was done to
  * it.
  *
- * A hit is one line of JSON: {"n", "id", "rule", "fault", "at", "connection", "path", "action"}.
- * The last 10,000 are kept in memory; all of them go to a file if one is named. All functions may
- * be called from any thread. */
+ * A hit is one line of JSON: {"n", "id", "rule", "fault", "at", "connection", "path", "action"},
+ * and "run" if it is part of one. The last 10,000 are kept in memory; all of them go to a file if
+ * one is named. All functions may be called from any thread. */
 #ifndef CE_FAULTS_HITS_H
 #define CE_FAULTS_HITS_H
 
@@ -25,6 +25,7 @@ struct ce_hit {
     uint64_t number, connection; /* see struct ce_exchange */
     const char *id, *path;
     const char *rule; /* NULL: it has no name */
+    const char *run;  /* id of the run that it is part of; NULL: none */
     const char *fault;
     const char *action; /* "delayed 512.3 ms" */
 };

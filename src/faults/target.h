@@ -26,6 +26,7 @@ struct ce_target {
     const char *sample_type; /* Content-Type of sample requests; NULL: application/json */
     const char *sample_host; /* Host of sample requests; NULL: the address that is connected to */
     struct ce_hits *hits;    /* where hits are noted; NULL: nowhere */
+    const char *run;         /* id of the run, for them; NULL: there is none */
 
     void *pipeline; /* first argument of the functions below; a NULL function means that it cannot
                        be done */

@@ -290,6 +290,7 @@ void ce_visit_did(const struct ce_visit *visit, struct ce_action *action, uint64
         .id = exchange->id,
         .path = exchange->path,
         .rule = traffic->rule_name,
+        .run = traffic->target->run,
         .fault = traffic->name,
         .action = text,
     };

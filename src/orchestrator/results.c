@@ -92,6 +92,11 @@ int ce_results_exit_code(const struct ce_results *results)
     return results->has_gate && !results->gate_passed ? CE_EXIT_DEVIATED : CE_EXIT_PASSED;
 }
 
+bool ce_results_hits_lost(const struct ce_results *results)
+{
+    return results->hits_lost;
+}
+
 bool ce_results_clean(const struct ce_results *results)
 {
     for (size_t i = 0; i < results->count; i++) {

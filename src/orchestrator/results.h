@@ -12,6 +12,7 @@ struct ce_results {
     size_t count;
     uint64_t seed;
     int signal; /* that ended the suite, or 0 */
+    bool hits_lost;
     bool has_gate, gate_passed;
     double gate_min_score;
 };

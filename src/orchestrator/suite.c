@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "controller/controller.h"
+#include "faults/hits.h"
 #include "journal/journal.h"
 
 struct suite {
@@ -18,6 +19,7 @@ struct suite {
     const struct ce_suite_options *options;
     char *state_dir;
     struct ce_results *results;
+    struct ce_hits *hits; /* NULL: nobody asked for them */
     size_t planned;
     bool halted; /* nothing more is started */
 };
@@ -123,6 +125,7 @@ static int run_one(struct suite *suite, const struct ce_experiment *x, int profi
         /* Repetitions differ, and each can be had again by its own seed. */
         .seed = (x->has_seed ? (uint64_t)x->seed : suite->results->seed) +
                 (uint64_t)(repeat > 0 ? repeat - 1 : 0),
+        .hits = suite->hits,
         .repeat = repeat,
         .signal = suite->options->signal,
         .on_event = on_event,
@@ -158,6 +161,14 @@ static size_t count_runs(const struct suite *suite)
     return suite->options->both_profiles ? 2 * n : n;
 }
 
+static int run_all(struct suite *suite, struct ce_error *err)
+{
+    bool both = suite->options->both_profiles;
+    int profile = both ? CE_PROFILE_NAIVE : ce_document_pipeline(suite->doc)->profile;
+    CE_TRY(run_profile(suite, profile, err));
+    return both ? run_profile(suite, CE_PROFILE_HARDENED, err) : 0;
+}
+
 int ce_suite_run(const struct ce_document *doc, const struct ce_suite_options *options,
                  struct ce_results **ret_results, struct ce_error *err)
 {
@@ -180,10 +191,13 @@ int ce_suite_run(const struct ce_document *doc, const struct ce_suite_options *o
         CE_TRY(ce_folder_make(state_dir, err));
         CE_TRY(clear_leftovers(&suite, err));
     }
-    int profile = ce_document_pipeline(doc)->profile;
-    CE_TRY(run_profile(&suite, options->both_profiles ? CE_PROFILE_NAIVE : profile, err));
-    if (options->both_profiles)
-        CE_TRY(run_profile(&suite, CE_PROFILE_HARDENED, err));
+    if (options->hits && !options->dry_run)
+        CE_TRY(ce_hits_new(options->hits, &suite.hits, err));
+    r = run_all(&suite, err);
+    if (suite.hits && ce_hits_problem(suite.hits, NULL) < 0)
+        results->hits_lost = true;
+    ce_hits_free(suite.hits);
+    CE_TRY(r);
     if (interrupted(&suite))
         results->signal = *options->signal;
     *ret_results = ce_take(results);

@@ -51,8 +51,8 @@ static int read_fallback(const char *text, struct version_state *state, struct c
     if (!text || text[0] == '\0')
         return ce_fail(err, EINVAL, "fallback_model: must not be empty");
     if (is_url(text)) {
-        CE_TRY(ce_url_parse(text, &state->url, err));
-        return 0;
+        int r = ce_url_parse(text, &state->url, err);
+        return r < 0 ? ce_fail_context(err, r, "fallback_model") : 0;
     }
     const char *slash = strchr(text, '/');
     if (strpbrk(text, " ?#%\"") ||
@@ -144,11 +144,21 @@ static bool may_need_body(const struct version_state *state, const struct ce_pro
            (!protocol || strcmp(ce_protocol_name(protocol), "oip_grpc") == 0);
 }
 
+/* Another server over TLS is checked as the upstream would be. */
+static int trust_fallback(const struct ce_injection *injection, struct version_state *state,
+                          struct ce_error *err)
+{
+    const struct ce_route *route = injection->target->model_route;
+    int r = ce_url_secure(&state->url, ce_route_authorities(route), err);
+    return r < 0 ? ce_fail_context(err, r, "fallback_model") : 0;
+}
+
 static int version_inject(struct ce_injection *injection, struct ce_error *err)
 {
     struct version_state *state = injection->state;
     state->params = injection->params;
     CE_TRY(read_fallback(state->params->fallback_model, state, err));
+    CE_TRY(trust_fallback(injection, state, err));
     const struct ce_protocol *protocol = injection->target->protocol;
     if (protocol && !state->url.authority && !ce_protocol_names_models(protocol))
         return ce_fail(err, EINVAL,
