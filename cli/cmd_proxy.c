@@ -149,22 +149,28 @@ static int run(const struct cli_args *args, struct ce_error *err)
 
 /* clang-format off */
 static const struct cli_option options[] = {
-    {"listen", CLI_TEXT, CLI_FIELD(listen), "ADDRESS", "where clients connect to; port 0: any"},
+    {"listen", CLI_TEXT, CLI_FIELD(listen), "ADDRESS", "where clients connect to; port 0: any",
+     .both = "clients connect there; the server, also https://, h2c://"},
     {"upstream", CLI_TEXT, CLI_FIELD(upstream), "ADDRESS", "the model server; also https:// or h2c:// (gRPC)"},
-    {"fault", CLI_FAULT, CLI_FIELD(faults), "NAME", "a fault on traffic (repeatable: each is a rule)"},
+    {"fault", CLI_FAULT, CLI_FIELD(faults), "NAME", "a fault on traffic (repeatable: each is a rule)",
+     .both = "a rule, and its parameters (both repeatable)"},
     {"param", CLI_PARAM, CLI_FIELD(faults), "KEY=VALUE", "a parameter of the --fault before it (repeatable)"},
     {"control", CLI_TEXT, CLI_FIELD(control), "ADDRESS", "control API: rules come and go under traffic"},
-    {"protocol", CLI_TEXT, CLI_FIELD(protocol), "NAME", "instead of being told by the path of each request"},
+    {"protocol", CLI_TEXT, CLI_FIELD(protocol), "NAME", "instead of being told by the path of each request",
+     .both = "if paths do not tell; json: as in $.score"},
     {"prediction", CLI_TEXT, CLI_FIELD(prediction), "PATH", "of protocol json: where it stands, as in $.score"},
     {"hits", CLI_TEXT, CLI_FIELD(hits), "FILE", "a line of JSON for each hit: what was done to which request"},
-    {"mark", CLI_FLAG, CLI_FIELD(mark), NULL, "say X-Chaos-Fault: NAME in responses that a rule touched"},
-    {"seed", CLI_SEED, CLI_FIELD(seed), "N", "fixes which requests are hit"},
+    {"mark", CLI_FLAG, CLI_FIELD(mark), NULL, "add X-Chaos-Fault: NAME where a rule did something"},
+    {"seed", CLI_SEED, CLI_FIELD(seed), "N", "fixes which requests are hit",
+     .both = "fix which are hit; ids: X-Request-Id"},
     {"id-header", CLI_TEXT, CLI_FIELD(id_header), "NAME", "names a request, for the seed (X-Request-Id)"},
-    {"stats", CLI_TEXT, CLI_FIELD(stats), "FILE", "dataset that data faults on requests take statistics from"},
-    {"tls-cert", CLI_TEXT, CLI_FIELD(tls_cert), "FILE", "clients speak TLS: certificate chain, PEM"},
+    {"stats", CLI_TEXT, CLI_FIELD(stats), "FILE", "dataset whose statistics data faults need"},
+    {"tls-cert", CLI_TEXT, CLI_FIELD(tls_cert), "FILE", "clients speak TLS: certificate chain, PEM",
+     .both = "clients speak TLS: chain and key, PEM"},
     {"tls-key", CLI_TEXT, CLI_FIELD(tls_key), "FILE", "its private key, PEM"},
     {"upstream-ca", CLI_TEXT, CLI_FIELD(upstream_ca), "FILE", "what an https upstream is checked against, PEM"},
-    {"upstream-timeout", CLI_TEXT, CLI_FIELD(upstream_timeout), "TIME", "silence of the upstream until 504 (30s)"},
+    {"upstream-timeout", CLI_TEXT, CLI_FIELD(upstream_timeout), "TIME", "silence of the upstream until 504 (30s)",
+     .both = "silence until 504 (30s); after SIGTERM (10s)"},
     {"drain", CLI_TEXT, CLI_FIELD(drain), "TIME", "for requests under way after SIGTERM or SIGINT (10s)"},
     {"threads", CLI_COUNT, CLI_FIELD(threads), "N", "0: as many as there are processors"},
     CLI_OPTION_JSON,
@@ -177,12 +183,11 @@ const struct cli_command cmd_proxy = {
     .name = "proxy",
     .summary = "faults on live traffic to a model server, until SIGTERM",
     .details =
-        "Stands in front of a model server and does to chosen requests what its rules say; all\n"
-        "others pass byte for byte. Same seed and ids, same requests hit. An ADDRESS is "
-        "HOST:PORT,\n"
-        "[V6]:PORT or unix:/PATH. Exit: 0 ended by a signal, 2 bad input, 4 could not serve.",
+        "Does to chosen requests what its rules say; all others pass byte for byte. An ADDRESS is\n"
+        "HOST:PORT, [V6]:PORT or unix:/PATH. Exit: 0 ended by a signal, 2 bad input, 4 cannot "
+        "serve.",
     .example = "chaoseater proxy --listen 127.0.0.1:9000 --upstream 127.0.0.1:8080 --fault "
-               "slow_inference\n      --param latency_ms=200 --param share=0.3 --seed 7",
+               "model_unavailable",
     .options = options,
     .run = run,
 };

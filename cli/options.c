@@ -280,21 +280,39 @@ void cli_args_done(struct cli_args *args)
     *args = (struct cli_args){0};
 }
 
+/* "-o, --out FILE "; its length. */
+static size_t spell_option(const struct cli_option *option, char *text, size_t size)
+{
+    char letter[8] = "";
+    if (option->letter && option->letter != 'h')
+        snprintf(letter, sizeof letter, "-%c, ", option->letter);
+    return (size_t)snprintf(text, size, "%s--%s %s%s", letter, option->name,
+                            option->value ? option->value : "", option->value ? " " : "");
+}
+
+static bool has_pairs(const struct cli_command *command)
+{
+    for (const struct cli_option *option = command->options; option->name; option++)
+        if (option->both)
+            return true;
+    return false;
+}
+
 static void print_help(const struct cli_command *command)
 {
+    int width = has_pairs(command) ? 38 : 22;
     printf("Usage: chaoseater %s%s%s", command->name, command->operand ? " " : "",
            command->operand ? command->operand : "");
     if (command->second)
         printf(command->second_optional ? " [%s]" : " %s", command->second);
     printf(" [OPTION]...\n\n%s%sOptions:\n", command->details, command->details[0] ? "\n\n" : "");
     for (const struct cli_option *option = command->options; option->name; option++) {
-        char left[40];
-        char letter[8] = "";
-        if (option->letter && option->letter != 'h')
-            snprintf(letter, sizeof letter, "-%c, ", option->letter);
-        snprintf(left, sizeof left, "%s--%s %s", letter, option->name,
-                 option->value ? option->value : "");
-        printf("  %-22s %s\n", left, option->doc);
+        char left[80];
+        const char *doc = option->both ? option->both : option->doc;
+        size_t used = spell_option(option, left, sizeof left);
+        if (option->both)
+            (void)spell_option(++option, left + used, sizeof left - used);
+        printf("  %-*s %s\n", width, left, doc);
     }
     printf("\nExample:\n  %s\n", command->example);
 }

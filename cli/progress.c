@@ -70,7 +70,7 @@ static void show_running(struct cli_progress *progress, const struct ce_progress
     int full = (int)(fraction * WIDTH);
     title(now, name, sizeof name);
     cut(name, columns > NAME_LEAST + REST ? columns - REST : NAME_LEAST);
-    snprintf(text, sizeof text, "%-42s %-14s %.*s%.*s %3.0f %%", name, now->phase, full,
+    snprintf(text, sizeof text, "%-38s %-14s %.*s%.*s %3.0f %%", name, now->phase, full,
              "################", WIDTH - full, "................", fraction * 100);
     draw(progress, text);
 }

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-COMMANDS = ["demo", "run", "gate", "validate", "schema", "faults", "explain", "doctor", "recover", "status"]
+COMMANDS = ["demo", "run", "gate", "proxy", "validate", "schema", "faults", "explain", "doctor", "recover", "status"]
 DATA_COMMANDS = ["data inject", "data revert", "data diff", "data profile", "data key", "data switch"]
 
 PLAN = """

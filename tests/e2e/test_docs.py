@@ -36,7 +36,7 @@ COMMANDS = sorted(
         (name_of(page), line.strip().removeprefix("$ "))
         for page in PAGES
         for block in blocks(page, "(?:sh|bash|console)")
-        for line in block.splitlines()
+        for line in re.sub(r"\\\n\s*", "", block).splitlines()  # a backslash goes on in the next line
         if re.match(r"\s*(\$ )?(build/)?chaoseater\s", line)
     }
 )
