@@ -486,6 +486,7 @@ static int read_pipeline(struct ce_document *doc, struct ce_error *err)
     if (r < 0)
         return ce_fail_put_place(err, r, pipeline_place(doc, key));
     CE_TRY(resolve(doc, "dataset", &spec->dataset, err));
+    CE_TRY(resolve(doc, "ca", &spec->ca, err));
     if (spec->command.count > 0 && !spec->workdir && doc->folder &&
         !(spec->workdir = strdup(doc->folder)))
         return ce_fail_memory(err);

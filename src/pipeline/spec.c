@@ -58,7 +58,10 @@ const struct ce_param ce_pipeline_params[] = {
     KEY(dataset_seed, CE_INTEGER, .min = 0, .max = 9007199254740991.0, .def = "1",
         .doc = "Seed of that dataset."),
     KEY(url, CE_TEXT, .def = "",
-        .doc = "Where the model server listens: http://host:port/prefix or unix:/path."),
+        .doc = "Where the model server listens: http://host:port/prefix, h2c://host:port (gRPC) or "
+               "unix:/path."),
+    KEY(ca, CE_TEXT, .def = "",
+        .doc = "PEM file of the authorities that are trusted; left out, the system's."),
     KEY(protocol, CE_CHOICE, .choices = protocols, .def = "auto", .doc = "What it speaks."),
     KEY(model, CE_TEXT, .def = "", .doc = "The model that is asked."),
     KEY(version, CE_TEXT, .def = "", .doc = "Its version; left out, the server chooses."),
@@ -119,6 +122,7 @@ static const struct belongs {
     {"rows", CE_PIPELINE_EMBEDDED, false},
     {"dataset_seed", CE_PIPELINE_EMBEDDED, false},
     {"url", CE_PIPELINE_HTTP, true},
+    {"ca", CE_PIPELINE_HTTP, false},
     {"protocol", CE_PIPELINE_HTTP, false},
     {"model", CE_PIPELINE_HTTP, false},
     {"version", CE_PIPELINE_HTTP, false},
@@ -255,16 +259,29 @@ static int check_env(struct keys *keys, struct ce_error *err)
 
 static int check_url(struct keys *keys, struct ce_error *err)
 {
+    const struct ce_pipeline_spec *spec = keys->spec;
     CE_CLEANUP(ce_url_done) struct ce_url url = {0};
     keys->at = "url";
-    int r = ce_url_parse(keys->spec->url, &url, err);
+    int r = ce_url_parse(spec->url, &url, err);
     if (r < 0)
         return ce_fail_context(err, r, "url");
-    if (url.tls || url.http2)
-        return ce_fail(err, ENOTSUP,
-                       "url: '%.80s' needs %s, which the workload does not speak in this version; "
-                       "write http://host:port/prefix or unix:/path",
-                       keys->spec->url, url.tls ? "TLS" : "HTTP/2");
+    if (spec->ca && !url.tls) {
+        keys->at = "ca";
+        return ce_fail(err, EINVAL, "ca: makes sense only with a url of the form https://host");
+    }
+    bool grpc = spec->protocol == CE_SPEAKS_OIP_GRPC;
+    if (!url.tls && url.http2 != grpc && !(url.http2 && spec->protocol == CE_SPEAKS_AUTO)) {
+        keys->at = "protocol";
+        return ce_fail(err, EINVAL,
+                       grpc ? "protocol: oip_grpc needs a url of the form h2c://host:port or "
+                              "https://host:port"
+                            : "protocol: what is asked at h2c://host:port is oip_grpc");
+    }
+    if ((url.http2 || grpc) && spec->health) {
+        keys->at = "health";
+        return ce_fail(err, EINVAL, "health: is asked over HTTP/1.1, which '%.80s' is not for",
+                       spec->url);
+    }
     return 0;
 }
 
@@ -274,12 +291,6 @@ static int check_http(struct keys *keys, struct ce_error *err)
     CE_TRY(check_url(keys, err));
     CE_TRY(check_path(keys, "health", keys->spec->health, err));
     CE_TRY(check_env(keys, err));
-    if (keys->spec->protocol == CE_SPEAKS_OIP_GRPC) {
-        keys->at = "protocol";
-        return ce_fail(err, ENOTSUP,
-                       "protocol: the workload does not speak oip_grpc in this version; servers "
-                       "that do mostly offer oip on another port");
-    }
     if (keys->spec->labels.count == 1) {
         keys->at = "labels";
         return ce_fail(err, EINVAL, "labels: one class alone leaves nothing to predict");

@@ -46,6 +46,7 @@ struct ce_pipeline_spec {
 
     /* http */
     char *url;
+    char *ca; /* NULL: the system's */
     int protocol;          /* CE_SPEAKS_ */
     char *model, *version; /* NULL: none */
     char *dataset, *label;

@@ -210,21 +210,18 @@ static int send_request(struct ce_workload *workload, struct flight *flight)
     const struct ce_operations *operations = workload->config.operations;
     const struct ce_operation *operation =
         &operations->items[flight->outcome.number % operations->count];
-    ce_autofree char *head = NULL;
-    if (asprintf(&head,
-                 "POST %s HTTP/1.1\r\n"
-                 "Host: %s\r\n"
-                 "Content-Type: %s\r\n"
-                 "Content-Length: %zu\r\n"
-                 "X-Request-Id: %c-%" PRIu64 "\r\n\r\n",
-                 operations->path, operations->host ? operations->host : workload->host,
-                 operations->content_type ? operations->content_type : "application/json",
-                 operation->body_size, ce_phase_letter(flight->outcome.phase),
-                 flight->outcome.number) < 0) {
-        head = NULL;
-        return -ENOMEM;
-    }
-    return ce_connection_request(flight->connection, head, operation->body, operation->body_size);
+    char id[32];
+    snprintf(id, sizeof id, "%c-%" PRIu64, ce_phase_letter(flight->outcome.phase),
+             flight->outcome.number);
+    const struct ce_connection_request request = {
+        .path = operations->path,
+        .host = operations->host ? operations->host : workload->host,
+        .content_type = operations->content_type ? operations->content_type : "application/json",
+        .id = id,
+        .body = operation->body,
+        .body_size = operation->body_size,
+    };
+    return ce_connection_request(flight->connection, &request);
 }
 
 static int open_connection(struct ce_workload *workload, struct ce_connection **ret_connection)
@@ -232,7 +229,8 @@ static int open_connection(struct ce_workload *workload, struct ce_connection **
     struct ce_connection *connection;
     if (workload->connection_count >= CONNECTIONS_MAX)
         return -EMFILE;
-    CE_TRY(ce_connection_open(&workload->config.endpoint, workload->epoll, &connection, NULL));
+    CE_TRY(ce_connection_open(&workload->config.endpoint, workload->epoll,
+                              workload->config.operations->grpc, &connection, NULL));
     TAILQ_INSERT_HEAD(&workload->busy, connection, link);
     workload->connection_count++;
     *ret_connection = connection;
@@ -306,9 +304,9 @@ static void on_event(struct ce_workload *workload, struct ce_connection *connect
 {
     if (connection->fd < 0)
         return;
-    /* On an idle connection there is nothing to say: the server closes it, or is confused. */
     if (!connection->owner) {
-        close_connection(workload, connection);
+        if (ce_connection_rest(connection) < 0)
+            close_connection(workload, connection);
         return;
     }
     int r = ce_connection_step(connection);

@@ -36,6 +36,7 @@ struct ce_operations {
     const char *path;         /* "/v2/models/churn/infer" */
     const char *host;         /* the Host field's value; NULL: the address that is connected to */
     const char *content_type; /* of the requests; NULL: application/json */
+    bool grpc;                /* each is a gRPC call, and its body the message */
     struct ce_operation *items;
     size_t count;
     /* Both are called on the workload's thread, with `ctx`. */

@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
+#include "proxy/h2/grpc.h"
 
 /* An answer larger than this is no prediction. */
 enum { PAYLOAD_MAX = 16 * 1024 * 1024 };
@@ -43,7 +45,7 @@ static int set_interest(struct ce_connection *connection, int operation, bool wr
 
 CE_DEFINE_CLEANUP(struct ce_connection, ce_connection_free);
 
-int ce_connection_open(const struct ce_endpoint *endpoint, int epoll,
+int ce_connection_open(const struct ce_endpoint *endpoint, int epoll, bool grpc,
                        struct ce_connection **ret_connection, struct ce_error *err)
 {
     CE_CLEANUP(ce_connection_free_p)
@@ -51,7 +53,10 @@ int ce_connection_open(const struct ce_endpoint *endpoint, int epoll,
     if (!connection)
         return ce_fail_memory(err);
     connection->epoll = epoll;
-    connection->connecting = true;
+    connection->connecting = connection->writing = true;
+    connection->fd = -1;
+    if (grpc && ce_grpc_caller_new(&connection->grpc) < 0)
+        return ce_fail_memory(err);
     connection->fd = ce_endpoint_connect(endpoint, err);
     if (connection->fd < 0)
         return connection->fd;
@@ -73,51 +78,93 @@ void ce_connection_free(struct ce_connection *connection)
     if (!connection)
         return;
     ce_connection_close(connection);
+    ce_grpc_caller_free(connection->grpc);
     free(connection->out.data);
     free(connection->head.data);
     free(connection->payload.data);
     free(connection);
 }
 
-/* Sends what the socket takes. */
+/* What is to be sent: *ret_bytes is empty when there is nothing, for now. */
+static int pending(const struct ce_connection *connection, struct ce_slice *ret_bytes)
+{
+    const struct ce_bytes *out = &connection->out;
+    if (connection->grpc)
+        return ce_grpc_caller_out(connection->grpc, ret_bytes);
+    *ret_bytes = (struct ce_slice){out->data + connection->sent, out->size - connection->sent};
+    return 0;
+}
+
+/* Sends what the socket takes. 1: it takes no more of what there is. */
 static int flush(struct ce_connection *connection)
 {
-    struct ce_bytes *out = &connection->out;
-    while (connection->sent < out->size && !connection->write_failed) {
-        ssize_t n = send(connection->fd, out->data + connection->sent, out->size - connection->sent,
-                         MSG_NOSIGNAL);
-        if (n >= 0)
+    for (struct ce_slice bytes; !connection->write_failed;) {
+        CE_TRY(pending(connection, &bytes));
+        if (bytes.size == 0)
+            return 0;
+        ssize_t n = send(connection->fd, bytes.data, bytes.size, MSG_NOSIGNAL);
+        if (n >= 0 && connection->grpc)
+            ce_grpc_caller_sent(connection->grpc, (size_t)n);
+        else if (n >= 0)
             connection->sent += (size_t)n;
         else if (errno == EPIPE || errno == ECONNRESET)
             connection->write_failed = true;
         else if (errno == EAGAIN)
-            break;
+            return 1;
         else if (errno != EINTR)
             return -errno;
     }
     return 0;
 }
 
-static bool is_writing(const struct ce_connection *connection)
+/* The same, and asks to be told when it takes more. */
+static int flush_and_watch(struct ce_connection *connection)
 {
-    return connection->connecting ||
-           (connection->sent < connection->out.size && !connection->write_failed);
+    int full = flush(connection);
+    if (full < 0 || connection->writing == (full > 0))
+        return full < 0 ? full : 0;
+    connection->writing = full > 0;
+    return set_interest(connection, EPOLL_CTL_MOD, connection->writing);
 }
 
-int ce_connection_request(struct ce_connection *connection, const char *head, const char *body,
-                          size_t body_size)
+static int begin_http(struct ce_connection *connection, const struct ce_connection_request *request)
+{
+    ce_autofree char *head = ce_format("POST %s HTTP/1.1\r\n"
+                                       "Host: %s\r\n"
+                                       "Content-Type: %s\r\n"
+                                       "Content-Length: %zu\r\n"
+                                       "X-Request-Id: %s\r\n\r\n",
+                                       request->path, request->host, request->content_type,
+                                       request->body_size, request->id);
+    if (!head)
+        return -ENOMEM;
+    CE_TRY(bytes_add(&connection->out, head, strlen(head)));
+    return bytes_add(&connection->out, request->body, request->body_size);
+}
+
+static int begin_grpc(const struct ce_connection *connection,
+                      const struct ce_connection_request *request)
+{
+    ce_autofree char *headers = ce_format("X-Request-Id: %s\r\n", request->id);
+    struct ce_grpc_call call = {
+        .path = request->path,
+        .authority = request->host,
+        .headers = headers,
+        .message = {request->body, request->body_size},
+    };
+    return headers ? ce_grpc_caller_begin(connection->grpc, &call, request->host) : -ENOMEM;
+}
+
+int ce_connection_request(struct ce_connection *connection,
+                          const struct ce_connection_request *request)
 {
     connection->write_failed = connection->answering = connection->head_done =
         connection->keep_alive = false;
     connection->sent = connection->out.size = connection->head.size = connection->payload.size = 0;
     connection->status = 0;
     connection->requests++;
-    CE_TRY(bytes_add(&connection->out, head, strlen(head)));
-    CE_TRY(bytes_add(&connection->out, body, body_size));
-    if (connection->connecting)
-        return 0;
-    CE_TRY(flush(connection));
-    return is_writing(connection) ? set_interest(connection, EPOLL_CTL_MOD, true) : 0;
+    CE_TRY(connection->grpc ? begin_grpc(connection, request) : begin_http(connection, request));
+    return connection->connecting ? 0 : flush_and_watch(connection);
 }
 
 /* Takes the next piece of the body. 1: the answer is complete. */
@@ -180,6 +227,31 @@ static int take_head(struct ce_connection *connection, const char *data, size_t 
     }
 }
 
+/* The call is over: its status as HTTP's, its message as the payload. */
+static int take_call(struct ce_connection *connection)
+{
+    struct ce_slice message;
+    int status = ce_grpc_caller_result(connection->grpc, &message, NULL);
+    CE_TRY(status);
+    connection->status = ce_grpc_http_of(status);
+    connection->keep_alive = ce_grpc_caller_is_open(connection->grpc);
+    snprintf(connection->content_type, sizeof connection->content_type, "application/grpc");
+    connection->json_length[0] = '\0';
+    if (status == CE_GRPC_OK)
+        CE_TRY(bytes_add(&connection->payload, message.data, message.size));
+    return 1;
+}
+
+static int take_frames(struct ce_connection *connection, const char *data, size_t size)
+{
+    CE_TRY(ce_grpc_caller_feed(connection->grpc, data, size));
+    CE_TRY(flush_and_watch(connection)); /* it has to acknowledge some */
+    if (ce_grpc_caller_size(connection->grpc) > PAYLOAD_MAX)
+        return -EPROTO;
+    return connection->owner && ce_grpc_caller_is_over(connection->grpc) ? take_call(connection)
+                                                                         : 0;
+}
+
 static int receive(struct ce_connection *connection)
 {
     for (;;) {
@@ -195,9 +267,10 @@ static int receive(struct ce_connection *connection)
                        ? 1
                        : -ECONNRESET;
         }
-        connection->answering = true;
-        int r = connection->head_done ? take_body(connection, data, (size_t)n)
-                                      : take_head(connection, data, (size_t)n);
+        connection->answering = connection->owner;
+        int r = connection->grpc        ? take_frames(connection, data, (size_t)n)
+                : connection->head_done ? take_body(connection, data, (size_t)n)
+                                        : take_head(connection, data, (size_t)n);
         if (r != 0)
             return r;
     }
@@ -216,18 +289,25 @@ static int finish_connect(struct ce_connection *connection)
 
 int ce_connection_step(struct ce_connection *connection)
 {
-    bool was_writing = is_writing(connection);
     if (connection->connecting)
         CE_TRY(finish_connect(connection));
-    CE_TRY(flush(connection));
-    if (was_writing && !is_writing(connection))
-        CE_TRY(set_interest(connection, EPOLL_CTL_MOD, false));
+    CE_TRY(flush_and_watch(connection));
     return receive(connection);
+}
+
+/* In HTTP/1.1 there is nothing to say then: the server closes it, or is confused. In HTTP/2 there
+ * is a lot. */
+int ce_connection_rest(struct ce_connection *connection)
+{
+    if (!connection->grpc)
+        return -ECONNRESET;
+    int r = receive(connection);
+    return r < 0 || ce_grpc_caller_is_open(connection->grpc) ? r : -ECONNRESET;
 }
 
 bool ce_connection_reusable(const struct ce_connection *connection)
 {
-    return connection->keep_alive && connection->sent == connection->out.size;
+    return connection->keep_alive && (connection->grpc || connection->sent == connection->out.size);
 }
 
 bool ce_connection_was_stale(const struct ce_connection *connection, int failure)

@@ -10,6 +10,7 @@ Written from the published shapes of these protocols.
 import argparse
 import json
 import os
+import ssl
 import sys
 import threading
 import time
@@ -176,6 +177,7 @@ def main():
     parser.add_argument("--answer", default="class", choices=["class", "index", "scores", "score"])
     parser.add_argument("--prefix", default="")
     parser.add_argument("--host", help="the only Host that is served")
+    parser.add_argument("--tls", help="PEM file with certificate and key")
     parser.add_argument("--late", type=float, default=0, help="seconds until /health says so")
     parser.add_argument("--die", help="says this, and ends")
     parser.add_argument("--workers", type=int, default=0, help="processes that only wait, in a session of their own")
@@ -188,6 +190,10 @@ def main():
             threading.Event().wait()
     routes = PROTOCOLS[arguments.protocol](arguments.answer).routes()
     server = Server(("127.0.0.1", arguments.port), handler(routes, arguments, time.monotonic() + arguments.late))
+    if arguments.tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(arguments.tls)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     print(f"serving {arguments.protocol} at {server.server_address[1]}", flush=True)
     server.serve_forever()
 

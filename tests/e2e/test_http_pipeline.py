@@ -2,7 +2,8 @@
 """`pipeline: {kind: http}`: whole runs against a model server, for each protocol and kind of fault; what is refused, and
 how; and what is left when ChaosEater is killed (nothing).
 
-The server is model_server.py, written from the published shapes of the protocols.
+The server is model_server.py, written from the published shapes of the protocols; test_http_pipeline_real.py has real ones,
+and gRPC.
 """
 import contextlib
 import json
@@ -102,7 +103,7 @@ def test_a_server_of_each_protocol_is_driven(chaoseater, tmp_path, protocol):
     assert run["metrics"]["operations"]["baseline"] == run["metrics"]["operations"]["fault"] == 50
     assert run["metrics"]["baseline_accuracy"] == run["metrics"]["fault_accuracy"] > 0.9
     latency = run["metrics"]["latency_ms"]
-    assert latency["fault"]["p50"] > latency["baseline"]["p50"] + 40
+    assert latency["fault"]["p50"] >= 48  # 60 ms, less 20 %, whatever the machine adds
     assert run["fault"]["eligible"] == run["fault"]["changed"] == 50
 
 
@@ -145,6 +146,29 @@ def test_prefix_and_host_are_kept_on_every_way(chaoseater, tmp_path):
     keys = {"url": f"http://{host}/models/a/", "model": "iris", "command": command, "health": "/models/a/health"}
     run = run_one(chaoseater, write(tmp_path, keys))
     assert run["verdict"] == "passed" and run["metrics"]["error_count"] == 0
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A PEM file with a certificate for localhost that vouches for itself, and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                    "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+                    "-keyout", folder / "key", "-out", folder / "cert"], check=True, capture_output=True)
+    path = folder / "both.pem"
+    path.write_text((folder / "cert").read_text() + (folder / "key").read_text())
+    return path
+
+
+def test_a_server_may_speak_tls(chaoseater, tmp_path, certificate):
+    with server("oip", "--tls", str(certificate)) as port:
+        keys = {"url": f"https://localhost:{port}", "model": "iris", "ca": str(certificate)}
+        run = run_one(chaoseater, write(tmp_path, keys))
+        assert run["pipeline"]["protocol"] == "oip" and run["verdict"] == "passed" and run["verified"]
+        assert run["metrics"]["error_count"] == 0
+        del keys["ca"]
+        reason = refused(chaoseater, write(tmp_path, {**keys, "protocol": "oip", "timeout": "500ms"}))
+    assert reason.startswith(f"model server at https://localhost:{port}: ") and "certificate" in reason
 
 
 def test_rows_may_be_json_lines(chaoseater, tmp_path):
@@ -237,8 +261,9 @@ DOCUMENTS = {
     "no_url": ({}, None, "the key 'url' of pipeline is missing: kind http needs it (url, dataset and label)"),
     "no_label": ({**PIPELINE, "label": None}, None, "the key 'label' of pipeline is missing: kind http needs it (url, dataset and label)"),
     "url_scheme": ({"url": "ftp://a"}, "url", "url: 'ftp://a' is none of http://host:port/prefix"),
-    "url_tls": ({"url": "https://a"}, "url", "url: 'https://a' needs TLS, which the workload does not speak in this version"),
-    "url_http2": ({"url": "h2c://a"}, "url", "url: 'h2c://a' needs HTTP/2, which the workload does not speak in this version"),
+    "grpc_protocol": ({"url": "h2c://a", "protocol": "oip"}, "protocol", "protocol: what is asked at h2c://host:port is oip_grpc"),
+    "grpc_url": ({"url": "http://a", "protocol": "oip_grpc"}, "protocol", "protocol: oip_grpc needs a url of the form h2c://host:port"),
+    "grpc_health": ({"url": "h2c://a", "health": "/health"}, "health", "health: is asked over HTTP/1.1, which 'h2c://a' is not for"),
     "url_port": ({"url": "http://a:b/"}, "url", "url: 'a:b' is no address: 'b' is no port, which is 0 to 65535"),
     "url_query": ({"url": "http://a/?x=1"}, "url", "url: 'http://a/?x=1' has a query or a fragment; it ends with the path that all requests have in common"),
     "protocol": ({**PIPELINE, "protocol": "kserve"}, "protocol", "protocol: 'kserve' is not one of auto, oip, oip_grpc, kserve_v1, mlflow, torchserve, json"),

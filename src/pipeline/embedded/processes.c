@@ -176,7 +176,8 @@ static int make_env(bool leak_helper, const char *run_folder, struct ce_leak_hel
 {
     size_t count = 0;
     if (leak_helper) {
-        CE_TRY(ce_leak_helper_init(CE_SERVER_PRELOAD, run_folder, ret_helper, err));
+        CE_TRY(ce_leak_helper_init(CE_SERVER_PRELOAD, getenv("LD_PRELOAD"), run_folder, ret_helper,
+                                   err));
         count = CE_COUNT(ret_helper->variables);
     }
     *ret_env = ce_environment_with((const char *const *)ret_helper->variables, count);

@@ -3,7 +3,6 @@
 
 #include <ctype.h>
 #include <jansson.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,43 +10,29 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "proxy/h2/call.h"
+#include "proxy/h2/grpc.h"
+#include "proxy/line.h"
 
 /* ---- whether it is there ---- */
 
-/* 0, or a negative errno. */
-static int connect_to(const struct ce_endpoint *endpoint, int64_t timeout)
-{
-    struct ce_error ignored;
-    ce_autofd int fd = ce_endpoint_connect(endpoint, &ignored);
-    struct pollfd pollfd = {.fd = fd, .events = POLLOUT};
-    if (fd < 0)
-        return fd;
-    int r = poll(&pollfd, 1, (int)(timeout / CE_MILLISECOND) + 1);
-    if (r <= 0)
-        return r < 0 ? -errno : -ETIMEDOUT;
-    int failure = 0;
-    socklen_t size = sizeof failure;
-    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &failure, &size) < 0)
-        return -errno;
-    return -failure;
-}
-
 int ce_ask_reachable(struct ce_url *url, int64_t timeout, struct ce_error *err)
 {
+    const char *speaks = url->http2 ? CE_TLS_HTTP2 : CE_TLS_HTTP1;
     struct ce_addresses addresses;
-    char text[CE_NAME_MAX + 8];
     int r = 0;
     CE_TRY(ce_endpoint_resolve(&url->endpoint, &addresses, err));
     for (size_t i = 0; i < addresses.count; i++) {
         struct ce_endpoint at = ce_endpoint_at(&url->endpoint, &addresses, i);
-        r = connect_to(&at, timeout);
+        struct ce_line line;
+        r = ce_line_open(&line, &at, speaks, timeout, err);
+        ce_line_close(&line);
         if (r == 0) {
             url->endpoint = at;
             return 0;
         }
     }
-    ce_endpoint_text(&url->endpoint, text, sizeof text);
-    return ce_fail(err, -r, "cannot connect to %s: %s", text, strerror(-r));
+    return r;
 }
 
 int ce_ask_get(const struct ce_url *url, const char *path, int64_t timeout,
@@ -169,19 +154,29 @@ int ce_ask_protocol(const struct ce_url *url, const char *model, int64_t timeout
 /* ---- what it predicts ---- */
 
 /* Wrong for now, or for good: of a server that is still loading its model one hears 404 and 5xx. */
-static int fail_status(const struct ce_http_answer *answer, const char *path, struct ce_error *err)
+static int fail_status(int http_status, const char *what, const char *path, const char *said,
+                       struct ce_error *err)
 {
     char shown[CE_TEXT_SHOWN_SIZE];
-    bool later = answer->status == 404 || answer->status >= 500;
-    ce_text_show(answer->body_size > 0 ? answer->body : "", shown);
-    return ce_fail(err, later ? EAGAIN : EINVAL, "it answers a request to %s with status %d%s%s%s",
-                   path, answer->status, shown[0] ? ": '" : "", shown, shown[0] ? "'" : "");
+    bool later = http_status == 404 || http_status >= 500;
+    ce_text_show(said, shown);
+    return ce_fail(err, later ? EAGAIN : EINVAL, "it answers a request to %s with %s%s%s%s", path,
+                   what, shown[0] ? ": '" : "", shown, shown[0] ? "'" : "");
 }
 
-int ce_ask_prediction(const struct ce_url *url, const struct ce_operations *operations, size_t row,
-                      int64_t timeout, struct ce_prediction *ret_prediction, struct ce_error *err)
+/* No answer, which may come later. */
+static int fail_call(struct ce_error *err)
 {
-    const struct ce_operation *operation = &operations->items[row];
+    if (err)
+        err->code = EAGAIN;
+    return -EAGAIN;
+}
+
+/* The body of a successful answer, malloc'ed. */
+static int post(const struct ce_url *url, const struct ce_operations *operations,
+                const struct ce_operation *operation, int64_t timeout, char **ret_body,
+                size_t *ret_size, struct ce_error *err)
+{
     CE_CLEANUP(ce_http_answer_done) struct ce_http_answer answer = {0};
     ce_autofree char *type = ce_format("Content-Type: %s\r\n", operations->content_type);
     if (!type)
@@ -195,20 +190,58 @@ int ce_ask_prediction(const struct ce_url *url, const struct ce_operations *oper
         .body_size = operation->body_size,
         .timeout_ns = timeout,
     };
-    if (ce_http_call(&url->endpoint, &call, &answer, err) < 0) {
-        if (err)
-            err->code = EAGAIN;
-        return -EAGAIN;
-    }
+    char what[24];
+    if (ce_http_call(&url->endpoint, &call, &answer, err) < 0)
+        return fail_call(err);
+    snprintf(what, sizeof what, "status %d", answer.status);
     if (answer.status != 200)
-        return fail_status(&answer, operations->path, err);
+        return fail_status(answer.status, what, operations->path, answer.body, err);
+    *ret_body = ce_take(answer.body);
+    *ret_size = answer.body_size;
+    return 0;
+}
+
+static int call_grpc(const struct ce_url *url, const struct ce_operations *operations,
+                     const struct ce_operation *operation, int64_t timeout, char **ret_body,
+                     size_t *ret_size, struct ce_error *err)
+{
+    CE_CLEANUP(ce_grpc_answer_done) struct ce_grpc_answer answer = {0};
+    struct ce_grpc_call call = {
+        .path = operations->path,
+        .authority = url->authority,
+        .message = {operation->body, operation->body_size},
+        .timeout_ns = timeout,
+    };
+    char what[24];
+    if (ce_grpc_call(&url->endpoint, &call, &answer, err) < 0)
+        return fail_call(err);
+    snprintf(what, sizeof what, "grpc-status %d", answer.status);
+    if (answer.status != CE_GRPC_OK)
+        return fail_status(ce_grpc_http_of(answer.status), what, operations->path, answer.reason,
+                           err);
+    *ret_body = ce_take(answer.message);
+    *ret_size = answer.message_size;
+    return 0;
+}
+
+int ce_ask_prediction(const struct ce_url *url, const struct ce_operations *operations, size_t row,
+                      int64_t timeout, struct ce_prediction *ret_prediction, struct ce_error *err)
+{
+    const struct ce_operation *operation = &operations->items[row];
+    ce_autofree char *body = NULL;
+    size_t size = 0;
+    CE_TRY((operations->grpc ? call_grpc : post)(url, operations, operation, timeout, &body, &size,
+                                                 err));
     struct ce_reply reply = {
-        .content_type = "application/json", .body = answer.body, .size = answer.body_size};
+        .content_type = operations->grpc ? "application/grpc" : "application/json",
+        .body = body,
+        .size = size,
+    };
     int r = ce_judge_explain(operations->ctx, &reply, ret_prediction, err);
     if (r == 0)
         return 0;
     char shown[CE_TEXT_SHOWN_SIZE];
-    ce_text_show(answer.body, shown);
+    ce_text_show(operations->grpc ? "(a message)" : body, shown);
     (void)ce_fail_context(err, r, "no prediction can be read from its answer '%s'", shown);
     return -EINVAL;
 }

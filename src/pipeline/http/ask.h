@@ -7,7 +7,8 @@
 #include "pipeline/http/operations.h"
 #include "proxy/client.h"
 
-/* Gives the url's endpoint an address that a connection can be made to, and makes one. */
+/* Gives the url's endpoint an address that a connection can be made to, and makes one: over TLS, up
+ * to the end of the handshake. */
 int ce_ask_reachable(struct ce_url *url, int64_t timeout, struct ce_error *err);
 /* GET of a path of that host, whatever the url's prefix: the status, or a negative errno.
  * `ret_answer` may be NULL. */

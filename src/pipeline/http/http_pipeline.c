@@ -110,7 +110,19 @@ static int port_of(const struct ce_endpoint *endpoint)
     return in->sin_family == AF_INET || in->sin_family == AF_INET6 ? ntohs(in->sin_port) : 0;
 }
 
-/* What the document says, and what the helper needs if it is to be loaded. */
+static const char preload[] = "LD_PRELOAD=";
+
+/* What the document has the server load, or this process's environment does. */
+static const char *preloaded(const struct ce_names *given)
+{
+    for (size_t i = given->count; i > 0; i--)
+        if (strncmp(given->names[i - 1], preload, strlen(preload)) == 0)
+            return given->names[i - 1] + strlen(preload);
+    return getenv("LD_PRELOAD");
+}
+
+/* What the document says, and what the helper needs if it is to be loaded: then it stands behind,
+ * and the last one holds. */
 static int make_env(struct http *http, struct ce_error *err)
 {
     const struct ce_names *given = &http->spec->env;
@@ -123,7 +135,8 @@ static int make_env(struct http *http, struct ce_error *err)
     http->env.count = given->count;
     if (!http->site->leak_helper)
         return 0;
-    CE_TRY(ce_leak_helper_init("LD_PRELOAD", http->site->run_folder, helper, err));
+    CE_TRY(
+        ce_leak_helper_init("LD_PRELOAD", preloaded(given), http->site->run_folder, helper, err));
     for (size_t i = 0; i < CE_COUNT(helper->variables); i++)
         http->env.names[http->env.count++] = helper->variables[i];
     return 0;
@@ -135,7 +148,8 @@ static int start_server(struct http *http, struct ce_error *err)
     if (spec->command.count == 0)
         return 0;
     struct ce_url url = http->url;
-    if (ce_ask_reachable(&url, CE_SECOND, NULL) == 0)
+    int r = ce_ask_reachable(&url, CE_SECOND, NULL);
+    if (r == 0 || r == -EPROTO)
         return ce_fail(err, EADDRINUSE,
                        "something serves there already: end it, or leave out `command`");
     CE_TRY(make_env(http, err));
@@ -170,6 +184,7 @@ static int add_route(struct http *http, struct ce_error *err)
         .upstream = http->url.endpoint,
         .id_header = "X-Request-Id",
         .upstream_timeout_ns = route_timeout,
+        .http2 = http->url.http2,
     };
     struct ce_route *route;
     CE_TRY(ce_proxy_add_route(http->site->proxy, &config, &route, err));
@@ -182,10 +197,11 @@ static int connect_and_understand(struct http *http, struct ce_error *err)
     CE_TRY(start_server(http, err));
     int64_t until = ce_now() + patience_of(http->spec);
     CE_TRY(await(http, reach, until, err));
-    if (http->spec->protocol == CE_SPEAKS_AUTO)
+    int protocol = http->url.http2 ? CE_SPEAKS_OIP_GRPC : http->spec->protocol;
+    if (protocol == CE_SPEAKS_AUTO)
         CE_TRY(await(http, find_protocol, until, err));
     else
-        http->judge.protocol = ce_protocol_find(ce_pipeline_speaks_name(http->spec->protocol));
+        http->judge.protocol = ce_protocol_find(ce_pipeline_speaks_name(protocol));
     CE_TRY(make_operations(http, err));
     CE_TRY(await(http, understand, until, err));
     return add_route(http, err);
@@ -196,6 +212,9 @@ static int read_dataset(struct http *http, struct ce_error *err)
     const struct ce_pipeline_spec *spec = http->spec;
     const char *key;
     CE_TRY(ce_url_parse(spec->url, &http->url, err));
+    CE_TRY(ce_url_secure(&http->url, spec->ca, err));
+    /* Over TLS either may be spoken, and it is the protocol that tells. */
+    http->url.http2 |= http->url.tls && spec->protocol == CE_SPEAKS_OIP_GRPC;
     CE_TRY(ce_labelled_read(spec->dataset, spec->label, &http->labelled, &key, err));
     return ce_judge_init(&http->judge, spec, &http->labelled, err);
 }

@@ -113,6 +113,7 @@ int ce_operations_make(const struct ce_pipeline_spec *spec, const struct ce_url 
         .path = join(url, path),
         .host = url->authority,
         .content_type = ce_request_content_type(judge->protocol),
+        .grpc = url->http2,
         .ctx = judge,
         .read_prediction = ce_judge_read,
         .is_right = ce_judge_is_right,

@@ -186,6 +186,8 @@ void ce_server_free(struct ce_server *server)
 
 int ce_server_start(struct ce_server *server, struct ce_error *err)
 {
+    if (ce_server_alive(server, NULL) == 0)
+        return 0; /* whoever waits for it asks again and again, which is no step of the run */
     ce_seam_step("pipeline: start server");
     int r = ask(server, "start", err);
     return r < 0 ? r : 0;

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* Leaks memory inside the process that loads it (LD_PRELOAD), while it is told to.
  *
- * A thread waits at the FIFO $CHAOSEATER_LEAK/leak.PID for lines "BYTES_PER_SECOND LIMIT_BYTES".
- * When the FIFO's last writer closes it, in whatever way that process ended, everything leaked is
- * given back: there is nothing else to undo. Until somebody writes, the thread sleeps.
+ * A thread waits at the FIFO $CHAOSEATER_LEAK/leak.PID for orders (host/leak_order.h). When the
+ * FIFO's last writer closes it, in whatever way that process ended, everything leaked is given
+ * back: there is nothing else to undo. Until somebody writes, the thread sleeps.
  *
  * Pages are taken by mmap() and written to, so they are resident and no allocator of the process
- * knows of them: its own memory, its own limits, its own out-of-memory kill. */
+ * knows of them: its own memory, its own limits, its own out-of-memory kill. Children get no copy:
+ * who would give it back? */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TICK_MS = 100, PAGE = 4096 };
+#include "host/leak_order.h"
+
+enum { TICK_MS = 100 };
 
 struct chunk {
     struct chunk *before;
@@ -32,9 +34,9 @@ struct chunk {
 struct leak {
     char path[4096];
     struct chunk *newest;
-    uint64_t held, limit;
-    double rate; /* bytes per second */
-    double due;  /* bytes that should have leaked and have not */
+    struct ce_leak_order order;
+    uint64_t held;
+    double due; /* bytes that should have leaked and have not */
     struct timespec looked;
 };
 
@@ -53,18 +55,19 @@ static void give_back(struct leak *leak)
         (void)munmap(chunk, chunk->size);
     }
     leak->held = 0;
-    leak->rate = leak->due = 0;
+    leak->order = (struct ce_leak_order){0};
 }
 
-static void take(struct leak *leak, size_t size)
+static void take(struct leak *leak, uint64_t size)
 {
-    size = size / PAGE * PAGE;
+    size = size / CE_LEAK_PIECE * CE_LEAK_PIECE;
     if (size == 0)
         return;
     struct chunk *chunk =
         mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (chunk == MAP_FAILED)
         return; /* the limits of the process are reached: it is the process that suffers now */
+    (void)madvise(chunk, size, MADV_DONTFORK);
     memset(chunk, 0xce, size);
     chunk->before = leak->newest;
     chunk->size = size;
@@ -73,23 +76,42 @@ static void take(struct leak *leak, size_t size)
     leak->due -= (double)size;
 }
 
-static void tick(struct leak *leak)
+/* The kernel's MemAvailable; 0 when it cannot be told. */
+static uint64_t available(void)
 {
-    leak->due += leak->rate * seconds_since(&leak->looked);
-    (void)clock_gettime(CLOCK_MONOTONIC, &leak->looked);
-    uint64_t left = leak->limit > leak->held ? leak->limit - leak->held : 0;
-    if (leak->due > (double)left)
-        leak->due = (double)left;
-    take(leak, (size_t)leak->due);
+    char text[512];
+    int fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    if (fd >= 0)
+        (void)close(fd);
+    text[size > 0 ? size : 0] = '\0';
+    const char *line = strstr(text, "MemAvailable:");
+    return line ? strtoull(line + strlen("MemAvailable:"), NULL, 10) * 1024 : 0;
 }
 
-static void obey(struct leak *leak, const char *line)
+static uint64_t above(uint64_t a, uint64_t b)
 {
-    unsigned long long rate, limit;
-    if (sscanf(line, "%llu %llu", &rate, &limit) != 2)
+    return a > b ? a - b : 0;
+}
+
+static void tick(struct leak *leak)
+{
+    if (leak->order.per_second == 0)
         return;
-    leak->rate = (double)rate;
-    leak->limit = limit;
+    leak->due += (double)leak->order.per_second * seconds_since(&leak->looked);
+    (void)clock_gettime(CLOCK_MONOTONIC, &leak->looked);
+    double left = (double)above(leak->order.limit, leak->held),
+           room = (double)above(available(), leak->order.floor);
+    if (leak->due > left)
+        leak->due = left;
+    if (leak->due > room)
+        leak->due = room;
+    take(leak, (uint64_t)leak->due);
+}
+
+static void obey(struct leak *leak, const struct ce_leak_order *order)
+{
+    leak->order = *order;
     leak->due = 0;
     (void)clock_gettime(CLOCK_MONOTONIC, &leak->looked);
 }
@@ -99,16 +121,15 @@ static void serve(struct leak *leak, int fifo)
 {
     for (;;) {
         struct pollfd waits = {.fd = fifo, .events = POLLIN};
-        int n = poll(&waits, 1, leak->rate > 0 ? TICK_MS : -1);
-        if (n > 0) {
-            char line[128];
-            ssize_t size = read(fifo, line, sizeof line - 1);
-            if (size <= 0)
-                return;
-            line[size] = '\0';
-            obey(leak, line);
-        }
+        int n = poll(&waits, 1, leak->order.per_second > 0 ? TICK_MS : -1);
         tick(leak);
+        if (n <= 0)
+            continue;
+        struct ce_leak_order orders[64];
+        ssize_t size = read(fifo, orders, sizeof orders);
+        if (size < (ssize_t)sizeof *orders)
+            return;
+        obey(leak, &orders[(size_t)size / sizeof *orders - 1]);
     }
 }
 
@@ -123,8 +144,8 @@ static void *run(void *arg)
         if (fifo < 0)
             break;
         serve(leak, fifo);
+        (void)close(fifo); /* first, so that nobody gives orders that are not heard */
         give_back(leak);
-        (void)close(fifo);
     }
     free(leak);
     return NULL;
