@@ -1,18 +1,31 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# The proxy's cost, beside HAProxy's on the same machine in the same run: 64 keep-alive connections, 1 KiB bodies.
+# `chaoseater proxy` beside HAProxy, nginx and Toxiproxy, on the same machine in the same run. Prints docs/performance.md's
+# tables.
 #
-#     bench/proxy.sh [BUILD-FOLDER]        ROUNDS=5 CONNECTIONS=64 SECONDS_EACH=2 by default
+#     bench/proxy.sh [BUILD-FOLDER]        ROUNDS=5 SECONDS_EACH=1 CONNECTIONS=64 PATIENCE=30 by default
 #
-# The proxy under test has cpu 1 to itself; wrk and the origin share cpu 0. CPU/request is the proxy's user and system
-# time over the requests served, which holds also where the other core is the bottleneck. Medians over the rounds. Needs
-# wrk; HAProxy's row is left out where it is not installed. A busy machine spoils every figure: look at "idle".
+# Pinned rows: the proxy under test has cpu 1 to itself; wrk and the origin share cpu 0. CPU per request is the proxy's user
+# and system time over the requests served, which holds also where the other cpu is the bottleneck. The rows take turns, and
+# each figure is the median of its rounds, with the least and the greatest.
+#
+# A busy machine spoils every figure. So a round begins when less than 0.12 of a cpu is in use, and counts as clean if what
+# others used meanwhile was less than 0.1 of a cpu. Waiting and repeating end after PATIENCE seconds in all; the last column
+# tells how many rounds were clean.
+#
+# Needs wrk, curl and a compiler. A peer that is not installed is left out, and named. Toxiproxy is built where Go is at hand.
 set -eu
 cd "$(dirname "$0")/.."
-build=${1:-build}
-rounds=${ROUNDS:-5} connections=${CONNECTIONS:-64} seconds=${SECONDS_EACH:-2}
-command -v wrk >/dev/null || { echo "bench/proxy.sh needs wrk (apt install wrk)" >&2; exit 1; }
-haproxy=$(command -v haproxy || ls /usr/sbin/haproxy 2>/dev/null || true)
+build=$(realpath "${1:-build}")
+rounds=${ROUNDS:-5} connections=${CONNECTIONS:-64} seconds=${SECONDS_EACH:-1} patience=${PATIENCE:-30}
+toxiproxy_version=v2.12.0
+idle_connections=10000
+for tool in wrk curl cc; do
+    command -v $tool >/dev/null || { echo "bench/proxy.sh needs $tool (tools/setup.sh bench)" >&2; exit 1; }
+done
+PATH=$PATH:/usr/sbin
+ninja -C "$build" chaoseater >/dev/null
+ulimit -n "$(ulimit -Hn)"
 
 work=$(mktemp -d)
 pids=()
@@ -22,10 +35,15 @@ finish() {
 }
 trap finish EXIT
 
-ninja -C "$build" src/proxy/libce_proxy.a src/base/libce_base.a >/dev/null
 bench=$work/proxy_bench
-cc -std=gnu17 -O2 -Wall -D_GNU_SOURCE -Iinclude -Isrc -o "$bench" bench/proxy_bench.c \
-    "$build/src/proxy/libce_proxy.a" "$build/src/base/libce_base.a" -ljansson -lcrypto -lpthread -lm
+cc -std=gnu17 -O2 -Wall -D_GNU_SOURCE -o "$bench" bench/proxy_bench.c -lpthread
+cat >"$work/infer.lua" <<'LUA'
+wrk.method, wrk.path = "POST", "/v2/models/m/infer"
+wrk.headers["Content-Type"] = "application/json"
+wrk.body = '{"inputs":[{"name":"x","datatype":"FP64","shape":[1,4],"data":[5.1,3.5,1.4,0.2]}]}'
+LUA
+
+# ---- servers ----
 
 await() { # until the port accepts
     for _ in $(seq 100); do
@@ -36,65 +54,42 @@ await() { # until the port accepts
     exit 1
 }
 
-# start CPU PORT COMMAND...: sets $started
+# start CPUS PORT COMMAND...: sets $port and $pid
 start() {
-    local cpu=$1 port=$2
+    local cpus=$1
+    port=$2
     shift 2
-    taskset -c "$cpu" "$@" >/dev/null 2>&1 &
-    started=$!
-    pids+=("$started")
+    taskset -c "$cpus" "$@" >/dev/null 2>&1 &
+    pid=$!
+    pids+=("$pid")
     await "$port"
 }
 
-ticks() { # of user and system time that the process has used
-    local stat
-    stat=$(cat "/proc/$1/stat")
-    set -- ${stat##*) }
-    echo $((${12} + ${13}))
-}
-idle() { awk '/^cpu / {print $5}' /proc/stat; }
-
-median() { sort -n | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }
-micros() { # "1.25ms" as microseconds
-    awk -v t="$1" 'BEGIN {n = t + 0; print t ~ /us$/ ? n : t ~ /ms$/ ? n * 1e3 : n * 1e6}'
+start_origin() { # MS
+    taskset -c 0 "$bench" origin "$1" >"$work/port" &
+    pid=$!
+    pids+=("$pid")
+    until [ -s "$work/port" ]; do sleep 0.05; done
+    port=$(cat "$work/port")
+    rm "$work/port"
 }
 
-# measure NAME PORT PID
-measure() {
-    local name=$1 port=$2 pid=$3
-    : >"$work/rates"; : >"$work/p50"; : >"$work/p99"; : >"$work/cpu"; : >"$work/idle"
-    for _ in $(seq "$rounds"); do
-        local before idle_before requests
-        idle_before=$(idle)
-        before=$(ticks "$pid")
-        taskset -c 0 wrk -t1 -c"$connections" -d"${seconds}s" --latency "http://127.0.0.1:$port/" >"$work/wrk"
-        requests=$(awk '/requests in/ {print $1}' "$work/wrk")
-        echo $((($(ticks "$pid") - before) * 1000000 / $(getconf CLK_TCK))) "$requests" |
-            awk '{printf "%.2f\n", $2 ? $1 / $2 : 0}' >>"$work/cpu"
-        echo $((($(idle) - idle_before) * 100 / ($(getconf CLK_TCK) * seconds))) >>"$work/idle"
-        awk '/Requests\/sec/ {print $2}' "$work/wrk" >>"$work/rates"
-        micros "$(awk '$1 == "50%" {print $2}' "$work/wrk")" >>"$work/p50"
-        micros "$(awk '$1 == "99%" {print $2}' "$work/wrk")" >>"$work/p99"
-        if grep -q "Socket errors\|Non-2xx" "$work/wrk"; then
-            grep "Socket errors\|Non-2xx" "$work/wrk" >&2
-        fi
-    done
-    printf '%-26s %10.0f %9.0f %9.0f %11.2f %7s%%\n' "$name" "$(median <"$work/rates")" "$(median <"$work/p50")" \
-        "$(median <"$work/p99")" "$(median <"$work/cpu")" "$(median <"$work/idle")"
+start_chaoseater() { # CPUS THREADS UPSTREAM OPTION...
+    local cpus=$1 threads=$2 upstream=$3 free
+    shift 3
+    free=$("$bench" port)
+    start "$cpus" "$free" "$build/chaoseater" proxy --threads "$threads" --listen "127.0.0.1:$free" \
+        --upstream "127.0.0.1:$upstream" --seed 7 "$@"
 }
 
-origin=$("$bench" port)
-start 0 "$origin" "$bench" origin "$origin"
-origin_pid=$started
-printf '%-26s %10s %9s %9s %11s %8s\n' "" "req/s" "p50 us" "p99 us" "CPU us/req" "idle"
-measure "direct (origin's CPU)" "$origin" "$origin_pid"
-
-if [ -n "$haproxy" ]; then
-    port=$("$bench" port)
+start_haproxy() { # CPUS THREADS
+    local free
+    free=$("$bench" port)
     cat >"$work/haproxy.cfg" <<CONFIG
 global
-    nbthread 1
-    maxconn 4096
+    nbthread $2
+    maxconn 10500
+    no strict-limits
 defaults
     mode http
     http-reuse always
@@ -102,23 +97,225 @@ defaults
     timeout client 60s
     timeout server 60s
 frontend f
-    bind 127.0.0.1:$port
+    bind 127.0.0.1:$free
     default_backend b
 backend b
     server s 127.0.0.1:$origin
 CONFIG
-    start 1 "$port" "$haproxy" -db -f "$work/haproxy.cfg"
-    measure "haproxy, mode http" "$port" "$started"
-    kill "$started"
+    start "$1" "$free" haproxy -db -f "$work/haproxy.cfg"
+}
+
+start_nginx() { # CPUS
+    local free
+    free=$("$bench" port)
+    mkdir -p "$work/nginx"
+    cat >"$work/nginx.conf" <<CONFIG
+daemon off;
+master_process off;
+error_log /dev/null;
+pid $work/nginx/pid;
+events { worker_connections 12000; }
+http {
+    access_log off;
+    client_body_temp_path $work/nginx;
+    proxy_temp_path $work/nginx;
+    keepalive_requests 1000000000;
+    upstream o { server 127.0.0.1:$origin; keepalive 256; keepalive_requests 1000000000; }
+    server {
+        listen 127.0.0.1:$free;
+        location / {
+            proxy_pass http://o;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+        }
+    }
+}
+CONFIG
+    start "$1" "$free" nginx -p "$work/nginx" -c "$work/nginx.conf"
+}
+
+start_toxiproxy() { # CPUS THREADS TOXIC: its JSON, or nothing
+    local free api
+    free=$("$bench" port) api=$("$bench" port)
+    GOMAXPROCS=$2 LOG_LEVEL=error start "$1" "$api" "$toxiproxy" -host 127.0.0.1 -port "$api"
+    port=$free
+    curl -sf "127.0.0.1:$api/proxies" >/dev/null \
+        -d "{\"name\": \"p\", \"listen\": \"127.0.0.1:$free\", \"upstream\": \"127.0.0.1:$origin\"}"
+    [ -z "${3:-}" ] || curl -sf "127.0.0.1:$api/proxies/p/toxics" -d "$3" >/dev/null
+}
+
+# ---- one round ----
+
+busy() { awk '/^cpu / {print $2 + $3 + $4 + $7 + $8 + $9}' /proc/stat; } # in ticks, of all cpus
+used() { # ticks of these processes
+    for id in "$@"; do
+        sed 's/.*) //' "/proc/$id/stat"
+    done | awk '{n += $12 + $13} END {print n + 0}'
+}
+own() { sed 's/.*) //' /proc/$$/stat | awk '{print $12 + $13 + $14 + $15}'; } # this script and what it waited for
+hertz=$(getconf CLK_TCK)
+waited=0 # tenths of a second
+
+await_quiet() {
+    local before
+    while [ "$waited" -lt $((patience * 10)) ]; do
+        before=$(busy)
+        sleep 0.3
+        [ $((($(busy) - before) * 1000)) -ge $((12 * 3 * hertz)) ] || return 0
+        waited=$((waited + 3))
+    done
+}
+
+micros() { # "1.25ms" as microseconds
+    awk -v t="$1" 'BEGIN {n = t + 0; print t ~ /us$/ ? n : t ~ /ms$/ ? n * 1e3 : n * 1e6}'
+}
+
+# turn ROW: one round of it, into $work/ROW; "rate p50 p99 cpu clean"
+turn() {
+    local row=$1 took all mine foreign clean requests
+    while :; do
+        await_quiet
+        took=$(used "${row_pid[row]}") mine=$(used "${pids[@]}") all=$(($(busy) - $(own)))
+        ${row_wrk[row]} -c"$connections" -d"${seconds}s" --latency -s "$work/infer.lua" \
+            "http://127.0.0.1:${row_port[row]}/" >"$work/wrk"
+        took=$(($(used "${row_pid[row]}") - took)) mine=$(($(used "${pids[@]}") - mine))
+        all=$(($(busy) - $(own) - all))
+        foreign=$((all - mine))
+        clean=$((foreign * 10 < seconds * hertz))
+        [ "$clean" = 0 ] && [ "$waited" -lt $((patience * 10)) ] || break
+        waited=$((waited + seconds * 10))
+    done
+    requests=$(awk '/requests in/ {print $1}' "$work/wrk")
+    if grep -q "Socket errors\|Non-2xx" "$work/wrk"; then
+        echo "${row_name[row]}: $(grep "Socket errors\|Non-2xx" "$work/wrk")" >&2
+    fi
+    echo "$(awk '/Requests\/sec/ {print $2}' "$work/wrk")" "$(micros "$(awk '$1 == "50%" {print $2}' "$work/wrk")")" \
+        "$(micros "$(awk '$1 == "99%" {print $2}' "$work/wrk")")" \
+        "$(echo "$took $requests $hertz" | awk '{print $2 ? $1 * 1e6 / $3 / $2 : 0}')" "$clean" >>"$work/$row"
+}
+
+# ---- tables ----
+
+row_name=() row_port=() row_pid=() row_wrk=()
+row() { # NAME: of what was just started; $wrk drives it
+    row_name+=("$1") row_port+=("$port") row_pid+=("$pid") row_wrk+=("$wrk")
+}
+
+# column FILE N FORMAT MINUS: "median (min..max)"
+column() {
+    awk -v n="$2" '{print $n}' "$1" | sort -n | awk -v f="$3" -v m="${4:-0}" '{v[NR] = $1 - m}
+        END {printf f " (" f ".." f ")", v[int((NR + 1) / 2)], v[1], v[NR]}'
+}
+
+# table ASKED: all rows so far, and forgets them; ASKED microseconds are taken off the latencies
+table() {
+    local of=$1 i file
+    for _ in $(seq "$rounds"); do
+        for i in "${!row_name[@]}"; do turn "$i"; done
+    done
+    for i in "${!row_name[@]}"; do
+        file=$work/$i
+        echo "| ${row_name[i]} | $(column "$file" 1 %.0f) | $(column "$file" 2 %.0f "$of") |" \
+            "$(column "$file" 3 %.0f "$of") | $(column "$file" 4 %.2f) | $(awk '{n += $5} END {print n}' "$file")/$rounds |"
+        rm "$file"
+    done
+    row_name=() row_port=() row_pid=() row_wrk=()
+}
+
+missing() { missing="$missing; $1 is not installed"; }
+missing=""
+command -v haproxy >/dev/null && haproxy=1 || { haproxy=; missing haproxy; }
+command -v nginx >/dev/null && nginx=1 || { nginx=; missing nginx; }
+toxiproxy=$build/bench/server
+if [ ! -x "$toxiproxy" ] && command -v go >/dev/null; then
+    GOFLAGS='' GOBIN=$build/bench go install "github.com/Shopify/toxiproxy/v2/cmd/server@$toxiproxy_version" >&2 || true
 fi
+[ -x "$toxiproxy" ] || { toxiproxy=; missing toxiproxy; }
 
-for what in proxy inspect; do
-    port=$("$bench" port)
-    start 1 "$port" "$bench" "$what" "$port" "$origin"
-    measure "chaoseater, $([ $what = proxy ] && echo "no rule" || echo "one inspecting rule")" "$port" "$started"
-    kill "$started"
-done
+versions="chaoseater $("$build/chaoseater" --version | awk '{print $NF}')"
+[ -z "$haproxy" ] || versions="$versions, HAProxy $(haproxy -v | awk 'NR == 1 {sub("-.*", "", $3); print $3}')"
+[ -z "$nginx" ] || versions="$versions, nginx $(nginx -v 2>&1 | sed 's,.*/,,')"
+[ -z "$toxiproxy" ] || versions="$versions, Toxiproxy ${toxiproxy_version#v}"
+echo "$(nproc) cpus of $(awk -F': ' '/model name/ {print $2; exit}' /proc/cpuinfo), Linux $(uname -r | sed 's/[^0-9.].*//');" \
+    "$versions, wrk $(wrk -v 2>&1 | awk 'NR == 1 {print $2}')$missing"
 
-port=$("$bench" port)
-start 1 "$port" "$bench" delay "$port" "$origin" 10
-measure "chaoseater, 10000 us asked" "$port" "$started"
+start_origin 10
+slow_origin=$port slow_pid=$pid
+start_origin 0
+origin=$port origin_pid=$pid
+
+echo
+echo "| $connections connections, one cpu | requests/s | p50 µs | p99 µs | CPU µs/request | clean |"
+echo "|---|---|---|---|---|---|"
+wrk="taskset -c 0 wrk -t1"
+row "direct (CPU: the origin's)"
+[ -z "$haproxy" ] || { start_haproxy 1 1; row "HAProxy"; haproxy_port=$port haproxy_pid=$pid; }
+[ -z "$nginx" ] || { start_nginx 1; row "nginx"; nginx_port=$port nginx_pid=$pid; }
+[ -z "$toxiproxy" ] || { start_toxiproxy 1 1; row "Toxiproxy"; toxiproxy_port=$port toxiproxy_pid=$pid; }
+start_chaoseater 1 1 "$origin"
+row "chaoseater, no rule"
+chaoseater_port=$port chaoseater_pid=$pid
+start_chaoseater 1 1 "$origin" --fault prediction_corruption --param corruption_rate=0.000000001
+row "chaoseater, a rule that reads each answer"
+table 0
+
+echo
+echo "| $connections connections, 10 ms asked | requests/s | p50 µs over | p99 µs over | CPU µs/request | clean |"
+echo "|---|---|---|---|---|---|"
+port=$slow_origin pid=$slow_pid
+row "direct, the origin waits (CPU: its)"
+start_chaoseater 1 1 "$slow_origin"
+row "chaoseater, no rule, the origin waits"
+if [ -n "$toxiproxy" ]; then
+    start_toxiproxy 1 1 '{"type": "latency", "attributes": {"latency": 10}}'
+    row "Toxiproxy, latency"
+fi
+start_chaoseater 1 1 "$origin" --fault slow_inference --param latency_ms=10 --param variance=0
+row "chaoseater, slow_inference"
+table 10000
+
+echo
+echo "| $connections connections, two threads, nothing pinned | requests/s | p50 µs | p99 µs | CPU µs/request | clean |"
+echo "|---|---|---|---|---|---|"
+wrk="wrk -t1"
+[ -z "$haproxy" ] || { start_haproxy 0,1 2; row "HAProxy"; }
+[ -z "$toxiproxy" ] || { start_toxiproxy 0,1 2; row "Toxiproxy"; }
+start_chaoseater 0,1 2 "$origin"
+row "chaoseater, no rule"
+table 0
+
+echo
+echo "| half of the requests, over keep-alive: 50 ms | requests hit |"
+echo "|---|---|"
+if [ -n "$toxiproxy" ]; then
+    start_toxiproxy 1 1 '{"type": "latency", "toxicity": 0.5, "attributes": {"latency": 50}}'
+    echo "| Toxiproxy, toxicity 0.5 | $("$bench" share "$port" 50) |"
+fi
+start_chaoseater 1 1 "$origin" --fault slow_inference --param latency_ms=50 --param variance=0 --param share=0.5
+echo "| chaoseater, share=0.5 | $("$bench" share "$port" 50) |"
+
+# idle NAME PORT PID
+idle() {
+    "$bench" idle "$2" $idle_connections >"$work/idle" 2>&1 &
+    local client=$!
+    until [ -s "$work/idle" ]; do sleep 0.05; done
+    if [ "$(cat "$work/idle")" = idle ]; then
+        awk -v n="$1" '/^VmRSS/ {printf "| %s | %.1f |\n", n, $2 / 1024}' "/proc/$3/status"
+    else
+        echo "| $1 | not possible: $(cat "$work/idle") |"
+    fi
+    rm "$work/idle"
+    kill "$client" 2>/dev/null || true
+    wait "$client" 2>/dev/null || true
+}
+echo
+echo "| $idle_connections idle connections, after one request on each | MiB resident |"
+echo "|---|---|"
+[ -z "$haproxy" ] || idle HAProxy "$haproxy_port" "$haproxy_pid"
+[ -z "$nginx" ] || idle nginx "$nginx_port" "$nginx_pid"
+if [ -n "$toxiproxy" ] && [ "$(ulimit -n)" -gt $((2 * idle_connections + 1000)) ]; then
+    idle Toxiproxy "$toxiproxy_port" "$toxiproxy_pid"
+elif [ -n "$toxiproxy" ]; then
+    echo "| Toxiproxy | needs more than the $(ulimit -n) descriptors allowed here |"
+fi
+idle chaoseater "$chaoseater_port" "$chaoseater_pid"

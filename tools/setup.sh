@@ -42,6 +42,9 @@ for part in "${@:-build}"; do
         ;;
     bench)
         need wrk command -v wrk
+        need curl command -v curl
+        need haproxy test -x /usr/sbin/haproxy
+        need nginx-light test -x /usr/sbin/nginx
         need hyperfine command -v hyperfine
         need python3-pandas /usr/bin/python3 -c 'import pandas'
         ;;

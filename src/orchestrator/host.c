@@ -14,6 +14,7 @@
 #include "faults/fault.h"
 #include "host/host.h"
 #include "journal/journal.h"
+#include "pipeline/leak_helper.h"
 #include "pipeline/pipeline.h"
 
 char *ce_state_dir(void)
@@ -94,6 +95,13 @@ static void check_duckdb(json_t *checks)
     add_check(checks, "duckdb", ok, ok ? "DuckDB's library is there" : detail, "Parquet files");
 }
 
+static void check_leak_helper(json_t *checks)
+{
+    char detail[512];
+    bool ok = ce_leak_helper_available(detail, sizeof detail);
+    add_check(checks, "leak_helper", ok, detail, "memory_leak");
+}
+
 static void check_faults(json_t *checks)
 {
     const struct ce_fault *fault;
@@ -114,6 +122,7 @@ char *ce_doctor_json(void)
     if (ce_host_checks(checks, NULL) < 0)
         return NULL;
     check_duckdb(checks);
+    check_leak_helper(checks);
     check_faults(checks);
     ce_autojson json_t *json = json_pack("{s:O}", "checks", checks);
     return json ? ce_json_text(json) : NULL;

@@ -236,12 +236,12 @@ bool ce_hooked_minds_response(const struct ce_hooked *hooked)
     return false;
 }
 
-void ce_hooked_arrived(struct ce_hooked *hooked)
+void ce_hooked_arrived(struct ce_hooked *hooked, int64_t at)
 {
     if (hooked->awaited)
         return;
     hooked->awaited = true;
-    hooked->arrived = ce_now();
+    hooked->arrived = at;
 }
 
 /* ---- asking the rules ---- */

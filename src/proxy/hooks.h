@@ -122,9 +122,9 @@ void ce_hooked_end(struct ce_hooked *hooked); /* NULL is fine */
 bool ce_hooked_wants(const struct ce_hooked *hooked, unsigned what);
 /* Whether a rule has something to say about the response at all. */
 bool ce_hooked_minds_response(const struct ce_hooked *hooked);
-/* The head has come and its body is waited for: delays count from now. Once for each message; not
- * needed where nothing is waited for. */
-void ce_hooked_arrived(struct ce_hooked *hooked);
+/* When the head of the message came that is to be shown next: its delays count from then. What is
+ * noted first holds; without a note they count from when it is shown. */
+void ce_hooked_arrived(struct ce_hooked *hooked, int64_t at);
 
 /* A message as it is shown to the rules. */
 struct ce_shown {

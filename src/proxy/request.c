@@ -99,6 +99,7 @@ static void ask_rules(struct ce_client *client, const struct ce_slice *body)
         .fields = ce_message_fields(ce_buffer_bytes(&client->conn.in), client->request_head_size),
         .body = body,
     };
+    ce_hooked_arrived(client->hooked, client->lane->worker->now);
     ce_hooked_request(client->hooked, &shown);
     client->stage = CE_STAGE_HELD;
 }
@@ -245,7 +246,7 @@ enum ce_step ce_request_collect(struct ce_client *client)
     }
     if (client->request_body.done)
         return collected(client);
-    ce_hooked_arrived(client->hooked);
+    ce_hooked_arrived(client->hooked, client->lane->worker->now);
     int n = ce_conn_read(client->lane->worker, &client->conn, COLLECT_BUFFER);
     if (n < 0)
         ce_client_close(client); /* it went away in the middle of its request */

@@ -265,6 +265,7 @@ static enum ce_step decided(struct ce_client *client, const struct ce_slice *bod
         .status = client->response_status,
         .request_body = client->has_request_payload ? &request_body : NULL,
     };
+    ce_hooked_arrived(client->hooked, client->lane->worker->now);
     if (ce_hooked_response(client->hooked, &shown) < 0)
         return out_of_memory(client);
     client->stage = CE_STAGE_RESPONSE_HELD;
@@ -296,7 +297,7 @@ enum ce_step ce_response_collect(struct ce_client *client)
         return decided(client, NULL);
     if (client->response_body.done)
         return collected(client);
-    ce_hooked_arrived(client->hooked);
+    ce_hooked_arrived(client->hooked, client->lane->worker->now);
     int pushed = push_request(client);
     if (pushed < 0)
         return CE_WAIT;

@@ -174,8 +174,8 @@ int ce_target_connect(struct ce_target *target, struct ce_conn *conn)
     struct ce_error err;
     int r = ce_conn_connect(conn, &err);
     if (r < 0 && conn->tls)
-        snprintf(target->refusal, sizeof target->refusal, "%.*s",
-                 (int)sizeof target->refusal - 1, err.message);
+        snprintf(target->refusal, sizeof target->refusal, "%.*s", (int)sizeof target->refusal - 1,
+                 err.message);
     return r;
 }
 

@@ -90,7 +90,7 @@ struct service {
     uint64_t seed;
     int64_t drain;
     struct ce_url upstream;
-    struct ce_tls *server, *client; /* NULL: no TLS on that side */
+    struct ce_tls *tls; /* the clients'; NULL: none */
     struct ce_proxy *proxy;
     struct ce_route *route;
     struct ce_hits *hits;
@@ -146,23 +146,6 @@ static int find_protocol(const struct ce_fault_proxy_options *options,
     return json ? ce_locator_check(options->prediction, err) : 0;
 }
 
-/* The host's name or address alone: "example.org:8080", "[::1]:8080". */
-static char *host_of(const char *authority)
-{
-    bool bracketed = authority[0] == '[';
-    return strndup(authority + bracketed, strcspn(authority + bracketed, bracketed ? "]" : ":"));
-}
-
-static int trust_upstream(struct service *service, struct ce_error *err)
-{
-    ce_autofree char *host = host_of(service->upstream.authority);
-    if (!host)
-        return ce_fail_memory(err);
-    CE_TRY(ce_tls_client(host, service->options->upstream_ca, &service->client, err));
-    service->upstream.endpoint.tls = service->client;
-    return 0;
-}
-
 static int read_upstream(struct service *service, struct ce_error *err)
 {
     const char *text = service->options->upstream;
@@ -172,14 +155,12 @@ static int read_upstream(struct service *service, struct ce_error *err)
                        "'%.80s' has a path; requests keep theirs, so an upstream is an address "
                        "alone",
                        text);
-    if (service->upstream.tls)
-        return trust_upstream(service, err);
-    if (service->options->upstream_ca)
+    if (service->options->upstream_ca && !service->upstream.tls)
         return ce_fail(err, EINVAL,
                        "only an upstream with TLS is checked against authorities, and '%.80s' is "
                        "no https:// address",
                        text);
-    return 0;
+    return ce_url_secure(&service->upstream, service->options->upstream_ca, err);
 }
 
 static int add_route(struct service *service, struct ce_error *err)
@@ -198,10 +179,10 @@ static int add_route(struct service *service, struct ce_error *err)
     CE_TRY(ce_endpoint_parse(options->listen, &config.listen, err));
     CE_TRY(read_upstream(service, err));
     if (options->tls_cert)
-        CE_TRY(ce_tls_server(options->tls_cert, options->tls_key, &service->server, err));
+        CE_TRY(ce_tls_server(options->tls_cert, options->tls_key, &service->tls, err));
     config.upstream = service->upstream.endpoint;
     config.http2 = service->upstream.http2;
-    config.tls = service->server;
+    config.tls = service->tls;
     CE_TRY(ce_proxy_start(options->threads, &service->proxy, err));
     return ce_proxy_add_route(service->proxy, &config, &service->route, err);
 }
@@ -239,7 +220,7 @@ static int start_control(struct service *service, struct ce_error *err)
     return config.listen ? ce_control_start(&config, &service->control, err) : 0;
 }
 
-static void say_ready(const struct service *service)
+static void say_ready(const struct service *service, json_t *rules)
 {
     const struct ce_fault_proxy_options *options = service->options;
     char listen[160], control[160];
@@ -248,10 +229,9 @@ static void say_ready(const struct service *service)
     ce_endpoint_text(ce_route_endpoint(service->route), listen, sizeof listen);
     if (service->control)
         ce_endpoint_text(ce_control_endpoint(service->control), control, sizeof control);
-    ce_autojson json_t *json =
-        json_pack("{s:s, s:s, s:s?, s:I, s:o}", "listen", listen, "upstream", options->upstream,
-                  "control", service->control ? control : NULL, "seed", (json_int_t)service->seed,
-                  "rules", ce_rules_json(service->rules));
+    ce_autojson json_t *json = json_pack(
+        "{s:s, s:s, s:s?, s:I, s:O}", "listen", listen, "upstream", options->upstream, "control",
+        service->control ? control : NULL, "seed", (json_int_t)service->seed, "rules", rules);
     ce_autofree char *text = json ? ce_json_text(json) : NULL;
     if (text)
         options->ready(options->ready_ctx, text);
@@ -284,8 +264,10 @@ static int serve(struct service *service, const struct ce_fault_proxy *proxy, ch
     CE_TRY(ce_hits_new(options->hits, &service->hits, err));
     CE_TRY(add_route(service, err));
     CE_TRY(add_rules(service, proxy, err));
+    /* Once there is a control API the rules are its thread's. */
+    ce_autojson json_t *rules = ce_rules_json(service->rules);
     CE_TRY(start_control(service, err));
-    say_ready(service);
+    say_ready(service, rules);
     wait_for_signal(service);
     /* Faults stay for what is under way: it is answered as it would have been. */
     bool drained = ce_proxy_drain(service->proxy, service->drain) == 0;
@@ -310,8 +292,7 @@ int ce_fault_proxy_run(const struct ce_fault_proxy *proxy,
     ce_rules_free(service.rules);
     ce_proxy_stop(service.proxy);
     ce_hits_free(service.hits);
-    ce_tls_release(service.server);
-    ce_tls_release(service.client);
+    ce_tls_release(service.tls);
     ce_url_done(&service.upstream);
     return r;
 }

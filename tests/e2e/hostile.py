@@ -2,13 +2,17 @@
 """Peers of the proxy that mean it no good, and the honest ones between them.
 
 `Upstream` answers by path; it counts how often each request id came to it, and tells in each answer what the body of the
-request was. `Caller` sends random bodies through the proxy and compares every byte that comes back.
+request was. `Caller` sends random bodies through the proxy and compares every byte that comes back. Each is a process of
+its own, or all of them would wait for one another's turn.
 """
 
 import collections
 import contextlib
 import hashlib
 import http.client
+import itertools
+import json
+import multiprocessing
 import random
 import socket
 import socketserver
@@ -16,6 +20,9 @@ import struct
 import threading
 import time
 
+from lab import wait_for
+
+FORK = multiprocessing.get_context("fork")
 PATIENCE = 30  # seconds until a socket that says nothing fails its test
 
 
@@ -52,8 +59,9 @@ def read_chunked(file):
     body = b""
     while size := int(file.readline().split(b";")[0], 16):
         body += file.read(size)
-        assert file.readline() == b"\r\n"
-    while file.readline() != b"\r\n":
+        if file.readline() != b"\r\n":
+            raise ValueError("a chunk that does not end")
+    while file.readline() not in (b"\r\n", b""):
         pass
     return body
 
@@ -63,6 +71,7 @@ class Serving(socketserver.StreamRequestHandler):
     returns False closes the connection."""
 
     timeout = PATIENCE
+    disable_nagle_algorithm = True
 
     def handle(self):
         with contextlib.suppress(OSError, ValueError):
@@ -78,9 +87,11 @@ class Serving(socketserver.StreamRequestHandler):
         while (line := self.rfile.readline()) not in (b"\r\n", b""):
             name, _, value = line.decode("latin-1").partition(":")
             self.fields[name.lower()] = value.strip()
-        with self.server.lock:
-            self.server.seen[self.fields.get("x-request-id", path)] += 1
-        return getattr(self, "do_" + path.split("/")[1], self.do_echo)()
+        if not path.startswith("/seen"):
+            with self.server.lock:
+                self.server.seen[self.fields.get("x-request-id", path)] += 1
+            return getattr(self, "do_" + path.split("/")[1], self.do_echo)()
+        return self.do_seen(path)
 
     def read_body(self):
         if "chunked" in self.fields.get("transfer-encoding", ""):
@@ -92,6 +103,12 @@ class Serving(socketserver.StreamRequestHandler):
 
     # Honest.
 
+    def do_seen(self, path):
+        with self.server.lock:
+            body = json.dumps(self.server.seen if path == "/seen" else self.server.seen[path[6:]]).encode()
+        self.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        return False
+
     def do_echo(self):
         """What was sent is told by its digest; the answer's body is as large as was asked for."""
         fields = self.fields
@@ -101,7 +118,7 @@ class Serving(socketserver.StreamRequestHandler):
             self.send(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
             return
         self.send(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
-        step = 1 + random.Random(len(body)).randrange(200_000)
+        step = max(len(body) // 20, 1000) + len(body) % 7
         for at in range(0, len(body), step):
             piece = body[at : at + step]
             self.send(b"%x;n=%d\r\n%s\r\n" % (len(piece), at, piece))
@@ -178,37 +195,58 @@ class Serving(socketserver.StreamRequestHandler):
         return False
 
 
-class Upstream(socketserver.ThreadingTCPServer):
+class Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
-    allow_reuse_address = True
     request_queue_size = 1024
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Serving)
-        self.lock = threading.Lock()
-        self.seen = collections.Counter()
-        self.told, self.done = threading.Event(), threading.Event()
-        threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def handle_error(self, *_):
         pass
 
+
+class Upstream:
+    def __init__(self):
+        server = Server(("127.0.0.1", 0), Serving)
+        self.told, self.done = FORK.Event(), FORK.Event()
+        server.told, server.done = self.told, self.done
+        server.seen, server.lock = collections.Counter(), threading.Lock()
+        self.port = server.server_address[1]
+        self.process = FORK.Process(target=server.serve_forever, daemon=True)
+        self.process.start()
+        server.server_close()  # here; the process has its own
+
+    def ask(self, path):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        connection.request("GET", path)
+        answer = json.loads(connection.getresponse().read())
+        connection.close()
+        return answer
+
+    def count(self, name):
+        """How often the request of that id came."""
+        return self.ask(f"/seen/{name}")
+
+    @property
+    def seen(self):
+        """{id: how often it came}"""
+        return collections.Counter(self.ask("/seen"))
+
     def close(self):
-        self.shutdown()
-        self.server_close()
+        self.process.kill()
+        self.process.join()
 
 
-class Caller(threading.Thread):
+class Caller:
     """Calls until it is told to stop; what went wrong is in `wrong`."""
 
     SIZES = (0, 1, 100, 5_000, 16_384, 70_000, 300_000)
 
-    def __init__(self, port, name, largest=5_000_000):
-        super().__init__(daemon=True)
+    def __init__(self, port, name, largest):
         self.port, self.prefix, self.largest = port, name, largest
         self.dice = random.Random(name)
-        self.stopping = threading.Event()
         self.names, self.wrong = [], []
+        self.stopping, self.results = FORK.Event(), FORK.SimpleQueue()
+        self.process = FORK.Process(target=self.run, daemon=True)
+        self.process.start()
 
     def run(self):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
@@ -217,12 +255,12 @@ class Caller(threading.Thread):
                 self.call(connection)
             except (OSError, http.client.HTTPException) as problem:
                 self.wrong.append((self.names[-1], repr(problem)))
-        connection.close()
+        self.results.put((self.names, self.wrong))
 
     def size(self):
         if self.dice.random() < 0.02:
             return self.dice.randrange(self.largest + 1)
-        return self.dice.choice(self.SIZES)
+        return min(self.dice.choice(self.SIZES), self.largest)
 
     def call(self, connection):
         name = f"{self.prefix}-{len(self.names)}"
@@ -239,60 +277,64 @@ class Caller(threading.Thread):
         response = connection.getresponse()
         got = response.read()
         if response.status != 200:
-            self.wrong.append((name, response.status, got[:200]))
+            self.wrong.append((name, response.status, got[:200].decode("latin-1")))
         elif response.getheader("X-Sum") != digest(sent) or got != body_of(name, size):
             self.wrong.append((name, f"other bytes: {len(sent)} out, {size} asked for, {len(got)} back"))
 
     def stop(self):
         self.stopping.set()
-        self.join()
+        self.names, self.wrong = self.results.get()
+        self.process.join()
 
 
 @contextlib.contextmanager
-def calls(upstream, port, count=2, **kwargs):
+def calls(upstream, port, count=2, largest=5_000_000):
     """Honest traffic beside what the block does: nothing of it is lost, changed or doubled."""
-    callers = [Caller(port, f"call-{random.randrange(1 << 40):x}", **kwargs) for _ in range(count)]
-    for caller in callers:
-        caller.start()
-    yield callers
+    callers = [Caller(port, f"call-{random.randrange(1 << 40):x}", largest) for _ in range(count)]
+    yield
     for caller in callers:
         caller.stop()
     assert [caller.wrong for caller in callers] == [[]] * count
+    seen = upstream.seen
     for caller in callers:
         assert caller.names
-        assert {upstream.seen[name] for name in caller.names} == {1}
+        assert {seen[name] for name in caller.names} == {1}
+    print(f"{sum(len(caller.names) for caller in callers)} honest requests beside it")
 
 
 class Attacker:
     """What clients can do to a proxy; each method is one attack, which ends by itself."""
 
-    def __init__(self, port):
-        self.port = port
-        self.number = 0
+    def __init__(self, port, upstream, held=None):
+        self.port, self.upstream = port, upstream
+        self.held = held  # how many requests the proxy has held back so far
+        self.numbers = itertools.count()  # one step of it is atomic
+        self.last = ""
 
     def connect(self):
         stream = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
         stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return stream
 
-    def name(self):
-        self.number += 1
-        return f"attack-{id(self):x}-{self.number}"
+    def name(self, kind="post"):
+        return f"{kind}-{next(self.numbers)}"
 
     def send(self, data):
         stream = self.connect()
         stream.sendall(data)
         return stream
 
-    def status(self, stream):
+    def expect(self, status, stream):
         head = read_head(stream)
-        return int(head[0].split()[1]) if head else None
+        assert head and head[0].split()[1] == str(status), head
+        return head
 
     def ask(self, path, body=b"x", method="POST"):
         """One request on a connection of its own: the status; 0 when the connection broke."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
-            connection.request(method, path, body, {"X-Request-Id": self.name()})
+            self.last = self.name()
+            connection.request(method, path, body, {"X-Request-Id": self.last})
             response = connection.getresponse()
             response.read()
             return response.status
@@ -316,23 +358,21 @@ class Attacker:
     def slow_heads(self):
         for stream in self.drip(b"", b"GET /echo HTTP/1.1\r\nHost: slow\r\nX: y\r\n"):
             stream.sendall(b"\r\n")
-            assert self.status(stream) == 200
+            self.expect(200, stream)
             stream.close()
 
     def slow_bodies(self):
         head = b"POST /echo HTTP/1.1\r\nHost: slow\r\nContent-Length: 41\r\n\r\n"
         for stream in self.drip(head, b"z" * 40):
             stream.sendall(b"z")
-            first, fields, _ = read_head(stream)
-            assert first.split()[1] == "200" and fields["x-sum"] == digest(b"z" * 41)
+            assert self.expect(200, stream)[1]["x-sum"] == digest(b"z" * 41)
             stream.close()
 
     def slow_chunks(self):
         head = b"POST /echo HTTP/1.1\r\nHost: slow\r\nTransfer-Encoding: chunked\r\n\r\n"
         for stream in self.drip(head, b"3\r\nabc\r\n3;x=y\r\nabc\r\n0\r\nX: y\r\n"):
             stream.sendall(b"\r\n")
-            first, fields, _ = read_head(stream)
-            assert first.split()[1] == "200" and fields["x-sum"] == digest(b"abcabc")
+            assert self.expect(200, stream)[1]["x-sum"] == digest(b"abcabc")
             stream.close()
 
     def half_open(self):
@@ -348,19 +388,22 @@ class Attacker:
     # Resets, at every stage of an exchange.
 
     def resets(self):
-        large = b"GET /echo HTTP/1.1\r\nHost: a\r\nX-Size: 3000000\r\n\r\n"
-        for data, back in (
-            (b"", 0),
-            (b"GET /echo HTTP/1.1\r\nHost", 0),
-            (b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 60_000, 0),
-            (b"POST /held HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", 0),
-            (b"POST /never HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", 0),
-            (large, 0),
-            (large, 1),
-            (large, 300_000),
-        ):
-            for _ in range(5):
-                stream = self.send(data)
+        """A reset overtakes the bytes before it, so each waits until the proxy is where it is to be."""
+        post = "POST /%s HTTP/1.1\r\nHost: a\r\nX-Request-Id: %s\r\nContent-Length: %d\r\n\r\n"
+        for _ in range(5):
+            reset(self.send(b""))
+            reset(self.send(b"GET /echo HTTP/1.1\r\nHost"))
+            for path, length in (("never", 1), ("echo", 1_000_000)):
+                name = self.name()
+                stream = self.send((post % (path, name, length)).encode() + b"x")
+                wait_for(lambda: self.upstream.count(name), "the upstream has the request")
+                reset(stream)
+            before = self.held()
+            stream = self.send((post % ("held", self.name(), 1)).encode() + b"x")
+            wait_for(lambda: self.held() > before, "the request is held")
+            reset(stream)
+            for back in (1, 300_000):
+                stream = self.send(b"GET /echo HTTP/1.1\r\nHost: a\r\nX-Size: 3000000\r\n\r\n")
                 while back > 0 and (piece := stream.recv(back)):
                     back -= len(piece)
                 reset(stream)
@@ -377,7 +420,7 @@ class Attacker:
         for end in (b"die", None):
             for _ in range(5):
                 stream = self.send(ask)
-                assert self.status(stream) == 101
+                self.expect(101, stream)
                 stream.sendall(b"through")
                 assert stream.recv(100) == b"through"
                 if end:
@@ -388,13 +431,13 @@ class Attacker:
 
     def giant_heads(self):
         line = b"GET /echo HTTP/1.1\r\nHost: a\r\n"
-        assert self.status(self.send(line + b"X: " + b"y" * 60_000 + b"\r\n\r\n")) == 200
-        assert self.status(self.send(line + b"X: y\r\n" * 200 + b"\r\n")) == 431
+        self.expect(200, self.send(line + b"X: " + b"y" * 60_000 + b"\r\n\r\n"))
+        self.expect(431, self.send(line + b"X: y\r\n" * 200 + b"\r\n"))
         for data in (line + b"X: " + b"y" * 1_000_000, b"GET /" + b"y" * 1_000_000):
             stream = self.connect()
             with contextlib.suppress(ConnectionResetError, BrokenPipeError):
                 stream.sendall(data)
-                assert self.status(stream) == 431
+                self.expect(431, stream)
             stream.close()
 
     def nonsense(self):
@@ -402,11 +445,11 @@ class Attacker:
                      b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
                      b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"):
             stream = self.send(data)
-            assert self.status(stream) == 400
+            self.expect(400, stream)
             stream.close()
 
     def pipelines(self):
-        names = [self.name() for _ in range(30)]
+        names = [self.name("get") for _ in range(30)]
         requests = [f"GET /echo HTTP/1.1\r\nHost: a\r\nX-Request-Id: {name}\r\nX-Size: 777\r\n\r\n".encode() for name in names]
         whole, given_up = self.send(b"".join(requests)), self.send(b"".join(requests))
         reset(given_up)

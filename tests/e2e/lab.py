@@ -23,6 +23,9 @@ PARAMETERS = {
     "missing_data": {"missing_rate": 0.3},
     "slow_inference": {"latency_ms": 60, "variance": 0.1},
     "prediction_corruption": {"corruption_rate": 0.5},
+    "model_drift": {"drift_type": "sudden", "drift_rate": 0.5},
+    "wrong_version": {"fallback_model": "1"},
+    "memory_leak": {"leak_rate_mb": 64},
     "memory_pressure": {"memory_mb": 64},
 }
 # {fault: layer}: every fault that the program under test has.

@@ -355,12 +355,17 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def mlflow_command(model, port):
+    """The process that `mlflow models serve` would start through a shell, and what its environment has to have."""
+    command = [python(), "-m", "uvicorn", "--host", "127.0.0.1", "--port", port, "--workers", "1",
+               "mlflow.pyfunc.scoring_server.app:app"]
+    return [str(word) for word in command], {"__pyfunc_model_path__": str(models() / model)}
+
+
 def mlflow(model, folder):
-    """The process that `mlflow models serve` would start through a shell."""
     port = free_port()
-    server = Server([python(), "-m", "uvicorn", "--host", "127.0.0.1", "--port", port, "--workers", "1",
-                     "mlflow.pyfunc.scoring_server.app:app"], f"http://127.0.0.1:{port}/ping", folder / "log",
-                    __pyfunc_model_path__=str(models() / model))
+    command, environment = mlflow_command(model, port)
+    server = Server(command, f"http://127.0.0.1:{port}/ping", folder / "log", **environment)
     server.doors = [MLflowDoor(f"http://127.0.0.1:{port}")]
     return server
 

@@ -127,7 +127,8 @@ class TensorFlowServing(Double):
 
 
 class Triton(Double):
-    """POST /v2/models/iris[/versions/V]/infer; outputs species (INT64), scores (FP32) and, if asked for, name (BYTES).
+    """POST /v2/models/iris[/versions/V]/infer; outputs species (INT64), scores (FP32) and, if asked for, name (BYTES). GET
+    /v2, its health, and what the model is.
 
     Tensors come and go as JSON, or as bytes behind it: then Inference-Header-Content-Length says how long the JSON is.
     """
@@ -139,6 +140,11 @@ class Triton(Double):
             return b""
         if path == "/v2":
             return json.dumps({"name": "triton", "version": "2", "extensions": ["binary_tensor_data"]}).encode()
+        if re.fullmatch(r"/v2/models/iris(/versions/[12])?", path):
+            return json.dumps({"name": "iris", "versions": ["1", "2"], "platform": "", "inputs": [
+                {"name": "input-0", "datatype": "FP64", "shape": [-1, 4]}], "outputs": [
+                {"name": "species", "datatype": "INT64", "shape": [-1]},
+                {"name": "scores", "datatype": "FP32", "shape": [-1, 3]}]}).encode()
         return None
 
     @staticmethod

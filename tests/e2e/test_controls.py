@@ -16,6 +16,8 @@ NOTHING = {
     "prediction_corruption": {"corruption_rate": 0},
     "model_drift": {"drift_rate": 0},
     "model_unavailable": {"failure_rate": 0},
+    "wrong_version": {"fallback_model": "1", "share": 0},
+    "memory_leak": {"leak_rate_mb": 0},
     "batch_processing_failure": {"failure_rate": 0},
     "memory_pressure": {"memory_mb": 0},
 }

@@ -6,7 +6,8 @@ on. In the first sweep only the controller dies and the guard undoes; in the sec
 undoes. Afterwards no process, no file and no control group of the run is left. (The first steps come before the guard: a controller that dies
 there leaves an empty journal, which recover removes.)
 
-The steps before the injection are the same for every fault, so they are swept once.
+The steps before the injection are the same for every fault, so they are swept once for each kind of pipeline: the embedded
+one, and a model server that the run starts, of which nothing is left either, nor of its port.
 """
 import concurrent.futures
 import os
@@ -15,16 +16,28 @@ import signal
 import pytest
 
 from lab import LAYERS, PARAMETERS, Lab, wait_for
+from test_http_pipeline import experiment, free_port, is_open, started, write
 
 WORKERS = 4
 CASES = {fault: (fault, PARAMETERS.get(fault, {})) for fault in LAYERS}
 CASES["node_failure_hang"] = ("node_failure", {"failure_type": "hang"})
 CASES["missing_data_serve"] = ("missing_data", {"missing_rate": 0.3, "stage": "serve"})
+HTTP = {
+    "http_memory_leak": ("memory_leak", {"leak_rate_mb": 64}),
+    "http_node_failure": ("node_failure", {"failure_type": "crash"}),
+    "http_node_failure_hang": ("node_failure", {"failure_type": "hang"}),
+}
 
 
 def document(lab, case):
-    fault, parameters = CASES[case]
-    return lab.document(fault, parameters=parameters)
+    """The document, and the port that is to be closed afterwards; None: it is nobody's."""
+    if case in CASES:
+        fault, parameters = CASES[case]
+        return lab.document(fault, parameters=parameters), None
+    fault, parameters = HTTP[case]
+    port = free_port()
+    short = {**experiment(fault, LAYERS[fault], **parameters), "duration": "500ms", "baseline": "500ms"}
+    return write(lab.folder, {**started("mlflow", port), "timeout": "500ms"}, short), port
 
 
 def control_groups():
@@ -36,7 +49,7 @@ def steps_of(case):
     """[(number, what)] in the order in which one run reaches them."""
     with Lab() as lab:
         count = lab.folder / "steps"
-        result = lab.run("run", document(lab, case), CHAOSEATER_SEAM_COUNT=count)
+        result = lab.run("run", document(lab, case)[0], CHAOSEATER_SEAM_COUNT=count)
         assert result.returncode in (0, 1), result.stderr
         assert not lab.leftovers()
         return [(int(line.split(" ", 1)[0]), line.split(" ", 1)[1]) for line in count.read_text().splitlines()]
@@ -52,20 +65,24 @@ def common_steps(all_steps):
 
 @pytest.fixture(scope="session")
 def plan():
-    """{case: [(step to crash at, whether the guard is there)]}; the common first steps under one case only."""
-    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
-        steps = dict(zip(CASES, pool.map(steps_of, CASES)))
-    common = common_steps(list(steps.values()))
-    assert common > 0
-    first = next(iter(CASES))
-    noted = next(n for n, what in steps[first] if what.startswith("journal: note"))
-    return {case: [(n, n >= noted) for n, _ in steps[case] if case == first or n > common] for case in CASES}
+    """{case: [(step to crash at, whether the guard is there)]}; the common first steps under one case of each kind only."""
+    planned = {}
+    for cases in (CASES, HTTP):
+        with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+            steps = dict(zip(cases, pool.map(steps_of, cases)))
+        common = common_steps(list(steps.values()))
+        assert common > 0
+        first = next(iter(cases))
+        noted = next(n for n, what in steps[first] if what.startswith("journal: note"))
+        planned |= {case: [(n, n >= noted) for n, _ in steps[case] if case == first or n > common] for case in cases}
+    return planned
 
 
 def crash(case, step, guarded):
     """Kills a run at a step, and the guard with it unless `guarded`; what was wrong afterwards, or ''."""
     with Lab() as lab:
-        process = lab.start("run", document(lab, case), CHAOSEATER_SEAM_CRASH=f"{step}{'' if guarded else ':all'}")
+        path, port = document(lab, case)
+        process = lab.start("run", path, CHAOSEATER_SEAM_CRASH=f"{step}{'' if guarded else ':all'}")
         process.communicate(timeout=120)
         if process.returncode != -signal.SIGKILL:
             return f"step {step}: the run was not killed but ended with {process.returncode}"
@@ -75,6 +92,8 @@ def crash(case, step, guarded):
                 if result.returncode != 0:
                     return f"step {step}: recover: {result.returncode} {result.stdout} {result.stderr}"
             lab.clean_soon()
+            if port and is_open(port):
+                return f"step {step}: the server's port is open"
             again = lab.run("recover", "--json")
             if again.returncode != 0 or '"undone": 0' not in again.stdout:
                 return f"step {step}: a second recover still found something: {again.stdout}"
@@ -84,7 +103,7 @@ def crash(case, step, guarded):
 
 
 @pytest.mark.parametrize("everyone", [False, True], ids=["controller", "controller_and_guard"])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", CASES | HTTP)
 def test_killed_at_every_step(plan, case, everyone):
     assert plan[case], "this fault has no step of its own"
     before = control_groups()

@@ -49,6 +49,32 @@ def test_the_installed_program_runs_an_experiment(prefix, clean_env, tmp_path):
     assert run["status"] == "completed" and run["verified"]
 
 
+def test_the_installed_program_leaks_by_the_installed_helper(prefix, clean_env, tmp_path):
+    """The helper is loaded by a server that the program starts, so it has to be found from there."""
+    (helper,) = prefix.rglob("libchaoseater-leak.so")
+    done = subprocess.run(
+        [prefix / "bin" / "chaoseater", "doctor", "--json"],
+        cwd=tmp_path,
+        env=clean_env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    check = next(check for check in json.loads(done.stdout)["checks"] if check["name"] == "leak_helper")
+    assert check["ok"] and check["detail"] == str(helper)
+    (tmp_path / "plan.yaml").write_text(PLAN.replace("slow_inference", "memory_leak"))
+    done = subprocess.run(
+        [prefix / "bin" / "chaoseater", "run", "plan.yaml", "--json"],
+        cwd=tmp_path,
+        env=clean_env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    (run,) = json.loads(done.stdout)["runs"]
+    assert run["verified"] and run["rollback"]["verified"], run
+
+
 def test_the_man_page_is_installed_and_reads(prefix):
     (page,) = prefix.rglob("chaoseater.1*")
     assert page.parent.name == "man1"

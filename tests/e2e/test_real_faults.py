@@ -8,17 +8,22 @@ rules come and go. What is a stand-in and no real server is said in model_server
 import gzip
 import json
 import math
+import pathlib
 import re
+import subprocess
 
 import pytest
 
 import published_shapes
 from lab import Lab, Proxy
-from model_servers import V2Door
 from test_real_servers import ACCURACY, OLD_ACCURACY, accuracy, features
+
+pytest.register_assert_rewrite("model_servers")
+from model_servers import V2Door  # noqa: E402
 
 pytest_plugins = ["model_servers"]
 
+HERE = pathlib.Path(__file__).resolve().parent
 # {name: (server, the number of its door, model, what wrong_version asks for instead)}
 DOORS = {
     "mlflow": ("mlflow_server", 0, "iris", None),
@@ -369,6 +374,45 @@ def test_the_same_seed_hits_the_same_requests_whatever_the_protocol(request, row
     assert 8 < len(first) < 24
     assert hits(mlflow, "7", "b") == hits(kserve.v2, "7", "c") == hits(kserve.grpc, "7", "d") == first
     assert hits(kserve.grpc, "8", "e") != first
+
+
+# ---- the clients that KServe comes with
+
+
+@pytest.fixture(scope="module")
+def kserve_client(serving_python):
+    client = subprocess.Popen([serving_python, HERE / "servers" / "kserve_client.py"], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True)
+
+    def ask(speaks, url, rows):
+        client.stdin.write(json.dumps({"speaks": speaks, "url": url, "model": "iris", "rows": rows}) + "\n")
+        client.stdin.flush()
+        return json.loads(client.stdout.readline())
+
+    yield ask
+    client.communicate()
+
+
+@pytest.mark.parametrize("speaks, way", [("v1", "kserve_v1"), ("v2", "kserve_v2"), ("grpc", "kserve_grpc")], indirect=["way"])
+def test_kserve_s_own_clients_meet_the_faults(kserve_client, way, rows, speaks):
+    def seen():
+        return kserve_client(speaks, way.proxy.url, rows)
+
+    honest = kserve_client(speaks, way.door.url, rows)
+    assert seen() == honest and len(honest["classes"]) == len(rows)
+
+    way.add("prediction_corruption", {"corruption_rate": 1, "type": "flip"})
+    assert all(one != other for one, other in zip(seen()["classes"], honest["classes"], strict=True))
+    way.clear()
+
+    way.add("model_unavailable", {})
+    failed = seen()
+    assert "unavailable" in json.dumps(failed).lower() and "error" in failed
+    # Over gRPC it tries three times before it gives up.
+    assert way.counts()[2] == (3 if speaks == "grpc" else 1)
+    way.clear()
+    way.add("model_unavailable", {"first": 2})
+    assert [seen() == honest for _ in range(3)] == ([True] * 3 if speaks == "grpc" else [False, False, True])
 
 
 # ---- answers that would be compressed

@@ -100,8 +100,7 @@ static inline void certificates_make(struct certificates *all)
     all->certificate =
         server_save(all, "server.pem", key, "DNS:localhost,IP:127.0.0.1", -3600, 3600);
     all->other_name = server_save(all, "other.pem", key, "DNS:model.example", -3600, 3600);
-    all->expired =
-        server_save(all, "expired.pem", key, "DNS:localhost,IP:127.0.0.1", -7200, -3600);
+    all->expired = server_save(all, "expired.pem", key, "DNS:localhost,IP:127.0.0.1", -7200, -3600);
     X509_free(other);
     EVP_PKEY_free(key);
     EVP_PKEY_free(other_key);
@@ -112,7 +111,7 @@ static inline void certificates_done(struct certificates *all)
     (void)ce_tree_remove(all->folder, NULL);
     X509_free(all->authority);
     EVP_PKEY_free(all->authority_key);
-    char *files[] = {all->ca,         all->key,     all->certificate, all->other_name,
+    char *files[] = {all->ca,      all->key,      all->certificate, all->other_name,
                      all->expired, all->other_ca, all->other_key};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         free(files[i]);

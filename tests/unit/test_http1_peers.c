@@ -51,7 +51,8 @@ static void add(struct reading *reading, const char *data, size_t size)
 {
     if (size > sizeof reading->text - reading->size)
         size = sizeof reading->text - reading->size;
-    memcpy(reading->text + reading->size, data, size);
+    if (size > 0)
+        memcpy(reading->text + reading->size, data, size);
     reading->size += size;
 }
 

@@ -119,11 +119,13 @@ static void an_upstream_that_is_down_is_unavailable(void)
     CLIENT(client, world);
     int32_t id = peer_ask(&client, call, hello, HELLO, false);
     int32_t other = peer_ask(&client, plain, NULL, 0, false);
-    PEER_UNTIL(&client, peer_find(&client, id)->closed && peer_find(&client, other)->closed);
-    CHECK(has_status(peer_find(&client, id), "14"));
-    CHECK(strstr(peer_find(&client, id)->head, "Connection refused."));
-    CHECK(strstr(peer_find(&client, other)->head, ":status: 502\ncontent-type: text/plain\n"));
-    CHECK(strstr(peer_find(&client, other)->data, "Cannot connect to the upstream 127.0.0.1:"));
+    const struct peer_stream *told = peer_find(&client, id), *shown = peer_find(&client, other);
+    REQUIRE(told && shown);
+    PEER_UNTIL(&client, told->closed && shown->closed);
+    CHECK(has_status(told, "14") && strstr(told->head, "Connection refused."));
+    CHECK(strstr(shown->head, ":status: 502\ncontent-type: text/plain\n"));
+    REQUIRE(shown->data);
+    CHECK(strstr(shown->data, "Cannot connect to the upstream 127.0.0.1:"));
 }
 
 static void a_silent_upstream_is_not_waited_for_longer(void)

@@ -4,14 +4,20 @@
  * Where the protocol names model and version in its path (oip, kserve_v1, torchserve) or in the
  * message (oip_grpc), that name is changed on the way to the server. A server that serves one model
  * under one path (mlflow, plain JSON) has no such name: there the fallback is another server, and
- * the chosen requests go to its address. What comes back passes as it is, the version that really
- * answered included. Nothing outside this process is touched, so there is nothing to note in the
- * journal. */
+ * the chosen requests go to its address, with its name in the field Host. What comes back passes as
+ * it is, the version that really answered included. Nothing outside this process is touched, so
+ * there is nothing to note in the journal.
+ *
+ * The proof is an answer: a fallback that does not answer, or answers with an error, is not what
+ * this fault is about. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/clock.h"
+#include "base/file.h"
+#include "base/text.h"
 #include "faults/traffic.h"
 #include "proxy/url.h"
 
@@ -30,7 +36,9 @@ struct version_state {
 static const struct ce_param params[] = {
     CE_TEXT(struct wrong_version, fallback_model,
             .doc = "Who answers instead: \"name\", \"name/version\", \"version\" (digits), or the "
-                   "URL of another server, such as http://127.0.0.1:8081."),
+                   "URL of another server, such as http://127.0.0.1:8081. A path in the URL stands "
+                   "before the protocol's own, such as /invocations; for protocol json it is the "
+                   "whole path."),
     CE_TRAFFIC_PARAMS(struct wrong_version),
     CE_END_PARAMS,
 };
@@ -45,21 +53,45 @@ static bool is_number(const char *text)
     return text[0] != '\0' && text[strspn(text, "0123456789")] == '\0';
 }
 
+/* Of a model's name. A colon would be the mark of an address, or in kserve_v1 that of a verb. */
+static bool is_writable(const char *text)
+{
+    for (const unsigned char *p = (const unsigned char *)text; *p != '\0'; p++)
+        if (*p <= ' ' || *p == 0x7f || strchr("?#%\":", *p))
+            return false;
+    return true;
+}
+
+static int read_url(const char *text, struct ce_url *url, struct ce_error *err)
+{
+    struct ce_action action;
+    int r = ce_url_parse(text, url, err);
+    if (r < 0)
+        return ce_fail_context(err, r, "fallback_model");
+    if (strlen(url->authority) < sizeof action.set_value)
+        return 0;
+    ce_url_done(url);
+    return ce_fail(err, EINVAL, "fallback_model: the host of '%.200s' has more than %zu characters",
+                   text, sizeof action.set_value - 1);
+}
+
 /* Takes the fallback apart; slices point into it. */
 static int read_fallback(const char *text, struct version_state *state, struct ce_error *err)
 {
     if (!text || text[0] == '\0')
         return ce_fail(err, EINVAL, "fallback_model: must not be empty");
-    if (is_url(text)) {
-        int r = ce_url_parse(text, &state->url, err);
-        return r < 0 ? ce_fail_context(err, r, "fallback_model") : 0;
-    }
+    if (is_url(text))
+        return read_url(text, &state->url, err);
     const char *slash = strchr(text, '/');
-    if (strpbrk(text, " ?#%\"") ||
-        (slash && (slash == text || slash[1] == '\0' || strchr(slash + 1, '/'))))
+    if (!is_writable(text) ||
+        (slash && (slash == text || slash[1] == '\0' || strchr(slash + 1, '/')))) {
+        char shown[CE_TEXT_SHOWN_SIZE];
+        ce_text_show(text, shown);
         return ce_fail(err, EINVAL,
-                       "fallback_model: '%.80s' is none of name, name/version, version and a URL",
-                       text);
+                       "fallback_model: '%s' is none of name, name/version, version and a URL "
+                       "(http://host:port)",
+                       shown);
+    }
     if (slash) {
         state->model = (struct ce_slice){text, (size_t)(slash - text)};
         state->version = ce_slice_of(slash + 1);
@@ -88,10 +120,48 @@ static bool version_is_control(const void *p)
 
 /* ---- the three ways ---- */
 
+/* What stands before it is the server's. json has no path of its own: all of it is the server's. */
+static const char *protocol_path(const struct ce_visit *visit)
+{
+    const struct ce_protocol *protocol = visit->call.protocol;
+    const char *path = visit->exchange->path, *end = path + strcspn(path, "?#"), *own = path;
+    struct ce_call call;
+    if (!protocol)
+        return path;
+    if (strcmp(ce_protocol_name(protocol), "json") == 0)
+        return end;
+    for (const char *at = path; at && at < end; at = strchr(at + 1, '/'))
+        if (ce_call_read(protocol, "POST", at, &call) == 1)
+            own = at;
+    return own;
+}
+
+/* The server's name, in the field that HTTP/1.1 or gRPC has for it. */
+static void set_host(const struct version_state *state, const struct ce_visit *visit,
+                     struct ce_action *action)
+{
+    const struct ce_exchange *exchange = visit->exchange;
+    if (ce_exchange_header(exchange, "Host").size > 0)
+        action->set_name = "Host";
+    else if (strncasecmp(exchange->content_type, "application/grpc", 16) == 0)
+        action->set_name = ":authority";
+    else
+        return;
+    snprintf(action->set_value, sizeof action->set_value, "%s", state->url.authority);
+}
+
 static void send_elsewhere(const struct version_state *state, const struct ce_visit *visit,
                            struct ce_action *action)
 {
+    if (state->url.prefix[0] != '\0') {
+        action->path = ce_format("%s%s", state->url.prefix, protocol_path(visit));
+        if (!action->path) {
+            ce_visit_skip(visit, "no memory");
+            return;
+        }
+    }
     action->upstream = &state->url.endpoint;
+    set_host(state, visit, action);
     ce_visit_did(visit, action, 1, "sent to %s", state->params->fallback_model);
 }
 
@@ -113,13 +183,36 @@ static bool change_path(const struct version_state *state, const struct ce_visit
     return true;
 }
 
+static bool is_or_any(struct ce_slice wanted, struct ce_slice is)
+{
+    return wanted.size == 0 || ce_slice_same(wanted, is);
+}
+
+/* NULL: it was changed; else why not. */
+static const char *rename_message(const struct version_state *state, const struct ce_visit *visit,
+                                  struct ce_remade *ret_remade)
+{
+    struct ce_message message = ce_visit_message(visit);
+    struct ce_slice model, version;
+    if (visit->exchange->body_encoded)
+        return "encoded";
+    ce_message_model(&message, &model, &version);
+    int r = ce_message_rename(&message, state->model, state->version, ret_remade, NULL);
+    if (r < 0)
+        return r == -ENOTSUP ? "no version in this protocol" : "unreadable";
+    if (!is_or_any(state->model, model) || !is_or_any(state->version, version))
+        return NULL;
+    free(ret_remade->body);
+    return "no change";
+}
+
 static void change_message(const struct version_state *state, const struct ce_visit *visit,
                            struct ce_action *action)
 {
-    struct ce_message message = ce_visit_message(visit);
     struct ce_remade remade;
-    if (ce_message_rename(&message, state->model, state->version, &remade, NULL) < 0) {
-        ce_visit_skip(visit, "no version in this protocol");
+    const char *why_not = rename_message(state, visit, &remade);
+    if (why_not) {
+        ce_visit_skip(visit, why_not);
         return;
     }
     ce_visit_replace(visit, action, &remade);
@@ -153,25 +246,52 @@ static int trust_fallback(const struct ce_injection *injection, struct version_s
     return r < 0 ? ce_fail_context(err, r, "fallback_model") : 0;
 }
 
-static int version_inject(struct ce_injection *injection, struct ce_error *err)
+/* Whether the requests can be sent there, or renamed. */
+static int check_protocol(const struct version_state *state, const struct ce_protocol *protocol,
+                          struct ce_error *err)
 {
-    struct version_state *state = injection->state;
-    state->params = injection->params;
-    CE_TRY(read_fallback(state->params->fallback_model, state, err));
-    CE_TRY(trust_fallback(injection, state, err));
-    const struct ce_protocol *protocol = injection->target->protocol;
-    if (protocol && !state->url.authority && !ce_protocol_names_models(protocol))
+    const char *name = ce_protocol_name(protocol), *fallback = state->params->fallback_model;
+    bool is_grpc = strcmp(name, "oip_grpc") == 0;
+    if (!state->url.authority && !ce_protocol_names_models(protocol))
         return ce_fail(err, EINVAL,
                        "fallback_model: requests of protocol %s name no model or version, so it "
                        "has to be the URL of another server",
-                       ce_protocol_name(protocol));
+                       name);
+    if (state->url.http2 && !is_grpc)
+        return ce_fail(err, EINVAL,
+                       "fallback_model: '%.80s' speaks HTTP/2, and protocol %s HTTP/1.1: it has to "
+                       "be an http:// or https:// URL",
+                       fallback, name);
+    if (is_grpc && strncmp(fallback, "http://", 7) == 0)
+        return ce_fail(err, EINVAL,
+                       "fallback_model: '%.80s' speaks HTTP/1.1, and protocol %s HTTP/2: it has to "
+                       "be an h2c:// or https:// URL",
+                       fallback, name);
+    return 0;
+}
+
+static int version_inject(struct ce_injection *injection, struct ce_error *err)
+{
+    struct version_state *state = injection->state;
+    const struct ce_target *target = injection->target;
+    state->params = injection->params;
+    CE_TRY(read_fallback(state->params->fallback_model, state, err));
+    if (target->protocol)
+        CE_TRY(check_protocol(state, target->protocol, err));
+    CE_TRY(trust_fallback(injection, state, err));
     const struct ce_traffic_hook hook = {
-        .wants = may_need_body(state, protocol) ? CE_HOOK_REQUEST_BODY : 0,
-        .scope = CE_TRAFFIC_PREDICTIONS,
+        .wants = may_need_body(state, target->protocol) ? CE_HOOK_REQUEST_BODY : 0,
+        .scope = state->url.authority ? CE_TRAFFIC_CALLS : CE_TRAFFIC_PREDICTIONS,
         .on_request = version_on_request,
     };
     return ce_traffic_arm(&state->traffic, injection, &state->params->traffic, &hook, state, err);
 }
+
+/* ---- the proof ---- */
+
+/* Versions of a good model agree on most rows, so it looks at many. */
+enum { TRIES = 256, ENOUGH = 3 };
+#define PATIENCE (2 * CE_SECOND)
 
 static bool version_hits(const void *ctx, const char *id)
 {
@@ -179,12 +299,82 @@ static bool version_hits(const void *ctx, const char *id)
     return ce_traffic_hits(&state->traffic, id, 0, 1);
 }
 
+static bool same_bytes(const struct ce_http_answer *a, const struct ce_http_answer *b)
+{
+    return a->body_size == b->body_size && memcmp(a->body, b->body, a->body_size) == 0;
+}
+
+static bool is_answered(const struct ce_witness *witness)
+{
+    return witness->routed_result == 0 && witness->routed.status >= 200 &&
+           witness->routed.status < 300;
+}
+
+/* Both ways say what they said before: then it is the model that tells them apart, and no time of
+ * day or number of a request. Versions that predict the same may do so by what else they say. */
+static bool is_stable(const struct ce_witness *first, const struct ce_witness *again)
+{
+    struct ce_witness direct = *first, routed = *first;
+    direct.routed = again->direct;
+    routed.direct = again->routed;
+    if (!is_answered(again))
+        return false;
+    if (same_bytes(&first->direct, &again->direct) && same_bytes(&first->routed, &again->routed))
+        return true;
+    return !ce_witness_same(first) && ce_witness_same(&direct) && ce_witness_same(&routed);
+}
+
+/* Whether another model answered a probe: 1, 0 or -errno. */
+static int is_other(const struct version_state *state, const char *id,
+                    const struct ce_witness *first, struct ce_error *err)
+{
+    if (!is_answered(first) || same_bytes(&first->direct, &first->routed))
+        return 0;
+    struct ce_witness again;
+    CE_TRY(ce_witness_ask(&state->traffic, id, first->row, PATIENCE, &again, err));
+    bool stable = is_stable(first, &again);
+    ce_witness_done(&again);
+    return stable;
+}
+
+static void note_error(const struct ce_witness *witness, char text[96])
+{
+    if (witness->routed_result < 0)
+        snprintf(text, 96, ", the last error: %s", strerror(-witness->routed_result));
+    else if (!is_answered(witness))
+        snprintf(text, 96, ", the last error: status %d", witness->routed.status);
+}
+
 static int version_verify(struct ce_injection *injection, struct ce_evidence *ret_evidence,
                           struct ce_error *err)
 {
-    struct version_state *state = injection->state;
-    return ce_traffic_verify_changed(&state->traffic, version_hits, state,
-                                     "that the recipe selects", ret_evidence, err);
+    const struct version_state *state = injection->state;
+    int64_t next = 0, until = ce_now() + PATIENCE;
+    uint64_t row = 0;
+    int looked = 0, other = 0;
+    char error[96] = "";
+    do {
+        char id[CE_PROBE_ID_SIZE];
+        struct ce_witness witness;
+        next = ce_probe_pick(version_hits, state, true, next, id, err);
+        if (next < 0)
+            return (int)next;
+        CE_TRY(ce_witness_ask(&state->traffic, id, row, PATIENCE, &witness, err));
+        int r = is_other(state, id, &witness, err);
+        row = witness.row + 1;
+        note_error(&witness, error);
+        ce_witness_done(&witness);
+        CE_TRY(r);
+        other += r;
+    } while (++looked < TRIES && other < ENOUGH && ce_now() < until);
+    snprintf(ret_evidence->text, sizeof ret_evidence->text,
+             "%d of %d probes that the recipe selects were answered by another model through the "
+             "proxy than directly%s",
+             other, looked, error);
+    if (other == 0)
+        return 0;
+    return ce_traffic_verify_spared(&state->traffic, version_hits, state, CE_SECOND, ret_evidence,
+                                    err);
 }
 
 static int version_adjust(struct ce_injection *injection, double intensity, struct ce_error *err)

@@ -186,7 +186,7 @@ static enum ce_step await_client(struct ce_h2_exchange *exchange)
 static enum ce_step collect(struct ce_h2_exchange *exchange)
 {
     struct ce_h2_body body;
-    ce_hooked_arrived(exchange->hooked);
+    ce_hooked_arrived(exchange->hooked, ce_h2_lane(exchange)->worker->now);
     enum ce_h2_collected collected = ce_h2_collect(exchange, &exchange->down, &body);
     if (collected == CE_H2_WAITS)
         return await_client(exchange);

@@ -138,7 +138,7 @@ enum ce_step ce_h2_response_collect(struct ce_h2_exchange *exchange)
 {
     struct ce_h2_stream *up = &exchange->up;
     struct ce_h2_body body;
-    ce_hooked_arrived(exchange->hooked);
+    ce_hooked_arrived(exchange->hooked, ce_h2_lane(exchange)->worker->now);
     enum ce_h2_collected collected = ce_h2_collect(exchange, up, &body);
     if (collected == CE_H2_WAITS && up->closed)
         return ce_h2_exchange_lost(exchange);
