@@ -3,7 +3,7 @@
 # `chaoseater proxy` beside HAProxy, nginx and Toxiproxy, on the same machine in the same run. Prints docs/performance.md's
 # tables.
 #
-#     bench/proxy.sh [BUILD-FOLDER]        ROUNDS=5 SECONDS_EACH=1 CONNECTIONS=64 PATIENCE=30 by default
+#     bench/proxy.sh [BUILD-FOLDER]        ROUNDS=3 SECONDS_EACH=2 CONNECTIONS=64 PATIENCE=30 by default
 #
 # Pinned rows: the proxy under test has cpu 1 to itself; wrk and the origin share cpu 0. CPU per request is the proxy's user
 # and system time over the requests served, which holds also where the other cpu is the bottleneck. The rows take turns, and
@@ -17,7 +17,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 build=$(realpath "${1:-build}")
-rounds=${ROUNDS:-5} connections=${CONNECTIONS:-64} seconds=${SECONDS_EACH:-1} patience=${PATIENCE:-30}
+rounds=${ROUNDS:-3} connections=${CONNECTIONS:-64} seconds=${SECONDS_EACH:-2} patience=${PATIENCE:-30}
 toxiproxy_version=v2.12.0
 idle_connections=10000
 for tool in wrk curl cc; do
@@ -146,7 +146,8 @@ start_toxiproxy() { # CPUS THREADS TOXIC: its JSON, or nothing
 
 # ---- one round ----
 
-busy() { awk '/^cpu / {print $2 + $3 + $4 + $7 + $8 + $9}' /proc/stat; } # in ticks, of all cpus
+# In ticks, of all cpus. Not what soft interrupts took: that is no process's, though most of it is loopback's.
+busy() { awk '/^cpu / {print $2 + $3 + $4 + $7 + $9}' /proc/stat; }
 used() { # ticks of these processes
     for id in "$@"; do
         sed 's/.*) //' "/proc/$id/stat"
@@ -237,7 +238,7 @@ versions="chaoseater $("$build/chaoseater" --version | awk '{print $NF}')"
 [ -z "$nginx" ] || versions="$versions, nginx $(nginx -v 2>&1 | sed 's,.*/,,')"
 [ -z "$toxiproxy" ] || versions="$versions, Toxiproxy ${toxiproxy_version#v}"
 echo "$(nproc) cpus of $(awk -F': ' '/model name/ {print $2; exit}' /proc/cpuinfo), Linux $(uname -r | sed 's/[^0-9.].*//');" \
-    "$versions, wrk $(wrk -v 2>&1 | awk 'NR == 1 {print $2}')$missing"
+    "$versions, wrk $(wrk -v 2>&1 | awk 'NR == 1 {sub(".*/", "", $2); sub("-.*", "", $2); print $2}')$missing"
 
 start_origin 10
 slow_origin=$port slow_pid=$pid

@@ -49,6 +49,7 @@ struct ce_injection {
     int64_t duration; /* of the fault phase, ns */
     const char
         *rule; /* its name among the rules of a proxy that stands alone; NULL in experiments */
+    unsigned place; /* of that rule: see struct ce_hook */
 };
 
 struct ce_mutation; /* data/mutation.h */

@@ -47,13 +47,24 @@ static void pattern_done(struct pattern *pattern)
         regfree(&pattern->regex);
 }
 
-static bool pattern_matches(const struct pattern *pattern, struct ce_slice text)
+static bool pattern_matches(const struct pattern *pattern, const char *text)
 {
-    regmatch_t span = {.rm_so = 0, .rm_eo = (regoff_t)text.size};
-    if (!pattern->present)
-        return true;
-    /* A field that is not there is none that is empty. */
-    return text.data && regexec(&pattern->regex, text.data, 1, &span, REG_STARTEND) == 0;
+    return !pattern->present || regexec(&pattern->regex, text, 0, NULL, 0) == 0;
+}
+
+/* Of a field, which does not end in a NUL. One that is not there is none that is empty. */
+static bool pattern_matches_field(const struct pattern *pattern, struct ce_slice field)
+{
+    char small[256];
+    if (!pattern->present || !field.data)
+        return !pattern->present;
+    if (field.size < sizeof small) {
+        memcpy(small, field.data, field.size);
+        small[field.size] = '\0';
+        return pattern_matches(pattern, small);
+    }
+    ce_autofree char *large = strndup(field.data, field.size);
+    return large && pattern_matches(pattern, large);
 }
 
 /* ---- parsing ---- */
@@ -165,14 +176,15 @@ bool ce_filter_path(const struct ce_filter *filter, const char *path, const stru
     if (filter->model.size > 0 && call->model.size > 0 &&
         !model_fits(filter, call->model, call->version))
         return false;
-    return pattern_matches(&filter->path, ce_slice_of(path));
+    return pattern_matches(&filter->path, path);
 }
 
 bool ce_filter_header(const struct ce_filter *filter, const struct ce_exchange *exchange)
 {
     if (!filter || !filter->header_name || exchange->is_probe)
         return true;
-    return pattern_matches(&filter->header, ce_exchange_header(exchange, filter->header_name));
+    return pattern_matches_field(&filter->header,
+                                 ce_exchange_header(exchange, filter->header_name));
 }
 
 static bool model_fits_body(const struct ce_filter *filter, const struct ce_message *request)

@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "data/text/json_string.h"
 
 struct line {
@@ -91,10 +92,13 @@ static bool write_line(struct ce_buffer *line, const struct ce_hit *hit)
            (!hit->run || put_text(line, ", \"run\": ", hit->run)) && ce_buffer_put(line, "}\n", 2);
 }
 
+/* Whoever watches wants to know at once, not when it ends. */
 static void lose(struct ce_hits *hits, int code)
 {
-    if (hits->lost++ == 0)
-        hits->problem = code;
+    if (hits->lost++ > 0)
+        return;
+    hits->problem = code;
+    ce_log("hits go missing in %s: %s", hits->file ? hits->file : "the log", strerror(code));
 }
 
 void ce_hits_note(struct ce_hits *hits, const struct ce_hit *hit)

@@ -213,6 +213,7 @@ int ce_traffic_arm(struct ce_traffic *traffic, const struct ce_injection *inject
     bool wants_body = ce_filter_wants_body(traffic->filter);
     traffic->hook = (struct ce_hook){
         .name = traffic->name,
+        .place = injection->place,
         .wants = hook->wants | (wants_body ? CE_HOOK_REQUEST_BODY : 0),
         .concerns = concerns,
         .on_request = wants_body || hook->on_request ? on_request : NULL,

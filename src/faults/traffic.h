@@ -204,8 +204,8 @@ int64_t ce_probe_pick(ce_hits_fn *hits, const void *ctx, bool want, int64_t from
 struct ce_witness {
     const struct ce_protocol *protocol;   /* of the request; NULL: none that is known */
     const char *locator;                  /* see struct ce_message */
-    struct ce_http_answer direct, routed; /* `routed` is empty unless routed_result is 0 */
-    int routed_result; /* 0, or the negative errno that ended the call through the route */
+    struct ce_http_answer direct, routed; /* empty unless their results are 0 */
+    int direct_result, routed_result;     /* 0, or the negative errno that ended the call */
     uint64_t row;      /* the dataset row that it was about */
 };
 /* Sends the sample request for the first dataset row from `row` on that the filter lets through,
@@ -243,7 +243,7 @@ int ce_traffic_verify_changed(const struct ce_traffic *traffic, ce_hits_fn *hits
                               const char *of_which, struct ce_evidence *ret_evidence,
                               struct ce_error *err);
 /* For verify_undo: unaffected, for a probe that used to be hit (see ce_probe_pick; NULL: any
- * probe). 0 when the fault was never armed. */
+ * probe), or not answered in either way. 0 when the fault was never armed. */
 int ce_traffic_verify_undo(const struct ce_traffic *traffic, ce_hits_fn *hits, const void *ctx,
                            int64_t slack_ns, struct ce_error *err);
 

@@ -88,16 +88,17 @@ static int ask_both(const struct ce_traffic *traffic, const struct probe *probe,
 {
     int (*call)(const struct ce_endpoint *, const struct probe *, int64_t, struct ce_http_answer *,
                 struct ce_error *) = is_grpc(witness->protocol) ? call_grpc : call_http;
-    int r = call(ce_route_upstream(traffic->route), probe, DIRECT_TIMEOUT, &witness->direct, err);
-    if (r < 0)
-        return ce_fail_context(err, r, "probing %s directly", traffic->target->name);
+    witness->direct_result =
+        call(ce_route_upstream(traffic->route), probe, DIRECT_TIMEOUT, &witness->direct, err);
     witness->routed_result =
         call(ce_route_endpoint(traffic->route), probe, timeout_ns, &witness->routed, NULL);
-    return 0;
+    int r = witness->direct_result;
+    return r < 0 ? ce_fail_context(err, r, "probing %s directly", traffic->target->name) : 0;
 }
 
-int ce_witness_ask(const struct ce_traffic *traffic, const char *id, uint64_t row,
-                   int64_t timeout_ns, struct ce_witness *ret_witness, struct ce_error *err)
+/* As ce_witness_ask(), but *ret_witness tells of an upstream that does not answer, too. */
+static int ask(const struct ce_traffic *traffic, const char *id, uint64_t row, int64_t timeout_ns,
+               struct ce_witness *ret_witness, struct ce_error *err)
 {
     const struct ce_target *target = traffic->target;
     struct ce_sample sample;
@@ -111,7 +112,18 @@ int ce_witness_ask(const struct ce_traffic *traffic, const char *id, uint64_t ro
     int r = ask_both(traffic, &(struct probe){&sample, target->sample_host, headers}, timeout_ns,
                      &witness, err);
     free(sample.body);
-    if (r == 0)
+    *ret_witness = witness;
+    return r;
+}
+
+int ce_witness_ask(const struct ce_traffic *traffic, const char *id, uint64_t row,
+                   int64_t timeout_ns, struct ce_witness *ret_witness, struct ce_error *err)
+{
+    struct ce_witness witness = {0};
+    int r = ask(traffic, id, row, timeout_ns, &witness, err);
+    if (r < 0)
+        ce_witness_done(&witness);
+    else
         *ret_witness = witness;
     return r;
 }
@@ -276,6 +288,20 @@ int ce_traffic_verify_changed(const struct ce_traffic *traffic, ce_hits_fn *hits
     return ce_traffic_verify_spared(traffic, hits, ctx, CE_SECOND, ret_evidence, err);
 }
 
+/* The upstream does not answer, and the way through the route is no other: the proxy says so
+ * itself, or waits as long. */
+static bool is_gone(const struct ce_traffic *traffic, const char *id)
+{
+    struct ce_witness witness = {0};
+    (void)ask(traffic, id, traffic->first_row, DIRECT_TIMEOUT, &witness, NULL);
+    int routed = witness.routed_result, status = witness.routed.status;
+    int unreachable = is_grpc(witness.protocol) ? 503 : 502;
+    bool said = routed == 0 && (status == unreachable || status == 504);
+    bool gone = witness.direct_result < 0 && (said || routed == witness.direct_result);
+    ce_witness_done(&witness);
+    return gone;
+}
+
 int ce_traffic_verify_undo(const struct ce_traffic *traffic, ce_hits_fn *hits, const void *ctx,
                            int64_t slack_ns, struct ce_error *err)
 {
@@ -284,5 +310,12 @@ int ce_traffic_verify_undo(const struct ce_traffic *traffic, ce_hits_fn *hits, c
         return 0;
     if (hits && ce_probe_pick(hits, ctx, true, 0, id, err) < 0)
         return -ENOENT;
-    return ce_traffic_unaffected(traffic, id, slack_ns, err);
+    struct ce_error why = {0};
+    int r = ce_traffic_unaffected(traffic, id, slack_ns, &why);
+    /* That a server has died is not left of the fault; recovery waits for it. */
+    if (r == 0 || (r != -EIO && is_gone(traffic, id)))
+        return 0;
+    if (err)
+        *err = why;
+    return r;
 }

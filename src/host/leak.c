@@ -43,12 +43,13 @@ int ce_leak_open(const char *folder, const struct ce_process_id *process, struct
         int leak = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
         if (leak >= 0)
             return leak;
-        /* ENXIO: it still gives back what leaked before. */
+        /* Nobody reads there: perhaps it still gives back what leaked before. */
         if (errno != ENXIO || !ce_process_alive(process) || ce_now() > give_up)
             break;
         ce_sleep_until(ce_now() + CE_MILLISECOND);
     }
-    if (errno == ENOENT)
+    /* Nobody reads where a program did that the process executed before: a shell, perhaps. */
+    if (errno == ENOENT || errno == ENXIO)
         return ce_fail(err, ENOTSUP,
                        "process %d has not loaded the helper that leaks: its program is linked "
                        "statically, or something drops LD_PRELOAD",

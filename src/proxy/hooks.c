@@ -460,7 +460,10 @@ static bool forget_rule(struct ce_hooked *hooked, const struct ce_rule *rule)
 
 void ce_chain_add(struct ce_chain *chain, struct ce_rule *rule)
 {
-    chain->rules[chain->rule_count++] = rule;
+    size_t i = chain->rule_count++;
+    for (; i > 0 && chain->rules[i - 1]->hook->place > rule->hook->place; i--)
+        chain->rules[i] = chain->rules[i - 1];
+    chain->rules[i] = rule;
 }
 
 void ce_chain_remove(struct ce_chain *chain, struct ce_rule *rule)

@@ -36,7 +36,7 @@ struct ce_rule {
 /* A route's rules on one worker, and the exchanges there that they have business with. Starts from
  * zero. */
 struct ce_chain {
-    struct ce_rule *rules[CE_RULES_MAX]; /* in the order of arming */
+    struct ce_rule *rules[CE_RULES_MAX]; /* in their order */
     size_t rule_count;
     LIST_HEAD(, ce_hooked) exchanges, affected;
     LIST_HEAD(, ce_hooked) spare;

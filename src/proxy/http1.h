@@ -3,8 +3,8 @@
  * the workload.
  *
  * Strict: what two parsers could read differently is refused (both Content-Length and
- * Transfer-Encoding, several lengths, blanks before the colon, bare CR, obs-fold, control
- * characters, lengths that overflow). */
+ * Transfer-Encoding, several lengths, a body with CONNECT, blanks before the colon, bare CR,
+ * obs-fold, in trailers as well, control characters, lengths that overflow). */
 #ifndef CE_PROXY_HTTP1_H
 #define CE_PROXY_HTTP1_H
 

@@ -9,8 +9,8 @@
  *
  * Every request has an identity, by which seeded faults choose: the value of the route's id header
  * where it is present, else "#n" for the n-th request on that route. So the same workload gets the
- * same hits, whatever order the kernel delivers connections in. Ids that start with "probe-" are
- * the verification's own and are counted nowhere. */
+ * same hits, whatever order the kernel delivers connections in. Where there is verification, ids
+ * that start with "probe-" are its own and are counted nowhere. */
 #ifndef CE_PROXY_PROXY_H
 #define CE_PROXY_PROXY_H
 
@@ -104,6 +104,7 @@ enum {
  * workers: must not block. */
 struct ce_hook {
     const char *name; /* for X-Chaos-Fault; a constant */
+    unsigned place;   /* in the chain: before the rules with a higher one */
     unsigned wants;
     /* When a request's head has come: whether the rule has anything to do with this exchange. If
      * not, it costs it nothing more: no body is collected for it, and no callback is called. */
@@ -129,6 +130,7 @@ struct ce_route_config {
     struct ce_endpoint listen;   /* port 0: any; see ce_route_endpoint() */
     struct ce_endpoint upstream; /* a name is looked up now, and again when connecting fails */
     const char *id_header;       /* "X-Request-Id", or NULL */
+    bool no_probes; /* nobody verifies here: whatever its id, a request is a client's */
     int64_t upstream_timeout_ns; /* without a byte from the upstream; 0: 30 s; then 504 */
     int64_t head_timeout_ns; /* for a request's head, and without a byte of its body; 0: 60 s; then
                                 408, and the connection is closed */
@@ -151,8 +153,9 @@ const char *ce_route_authorities(const struct ce_route *route);
 const struct ce_endpoint *ce_route_endpoint(const struct ce_route *route);
 const struct ce_endpoint *ce_route_upstream(const struct ce_route *route);
 
-/* Appends a rule to the route's chain; it holds for requests whose head arrives from now on. The
- * chain runs in the order of arming and ends at the first rule that does not let the message pass.
+/* Adds a rule to the route's chain; it holds for requests whose head arrives from now on. The chain
+ * runs in the order of the hooks' places, at one place in that of arming, and ends at the first rule
+ * that does not let the message pass.
  * `hook` and `ctx` must live until ce_rule_disarm() has returned. -ENOSPC: the route has 16 rules
  * already. */
 int ce_route_arm(struct ce_route *route, const struct ce_hook *hook, void *ctx,

@@ -428,7 +428,7 @@ struct ce_route {
     struct ce_tls *tls; /* the clients' */
     char *authorities;
     int64_t timeout_ns, head_timeout_ns, idle_ns;
-    bool http2, mark;
+    bool no_probes, http2, mark;
     struct ce_lane *lanes; /* one for each worker */
     SLIST_ENTRY(ce_route) link;
 
@@ -447,6 +447,8 @@ struct ce_route {
 
 /* When no worker runs any more. */
 void ce_route_free(struct ce_route *route);
+/* Whether a request of that id is verification's own. */
+bool ce_route_is_probe(const struct ce_route *route, struct ce_slice id);
 
 /* ---- listener.c: on the first worker's thread, or when none runs ---- */
 

@@ -69,9 +69,7 @@ static int note_head(struct ce_client *client, const struct ce_http_head *head)
     struct ce_lane *lane = client->lane;
     struct ce_route *route = lane->route;
     const struct ce_http_field *id = route->id_header ? ce_http_find(head, route->id_header) : NULL;
-    size_t prefix = sizeof CE_PROBE_PREFIX - 1;
-    bool is_probe =
-        id && id->value.size >= prefix && memcmp(id->value.data, CE_PROBE_PREFIX, prefix) == 0;
+    bool is_probe = id && ce_route_is_probe(route, id->value);
 
     client->counted = !is_probe;
     client->number = is_probe ? 0 : atomic_fetch_add(&route->requests, 1) + 1;

@@ -69,6 +69,7 @@ static int route_new(struct ce_proxy *proxy, const struct ce_route_config *confi
         .authorities = config->authorities ? strdup(config->authorities) : NULL,
         .http2 = config->http2,
         .mark = config->mark,
+        .no_probes = config->no_probes,
         .held = -1,
     };
     pthread_mutex_init(&route->changing, NULL);
@@ -87,6 +88,12 @@ static int route_new(struct ce_proxy *proxy, const struct ce_route_config *confi
     }
     *ret_route = route;
     return 0;
+}
+
+bool ce_route_is_probe(const struct ce_route *route, struct ce_slice id)
+{
+    size_t prefix = sizeof CE_PROBE_PREFIX - 1;
+    return !route->no_probes && id.size >= prefix && memcmp(id.data, CE_PROBE_PREFIX, prefix) == 0;
 }
 
 int ce_proxy_add_route(struct ce_proxy *proxy, const struct ce_route_config *config,

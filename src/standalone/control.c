@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "standalone/rule_document.h"
 
 struct ce_control {
@@ -141,13 +142,15 @@ static void delete_rules(struct ce_control *control, struct ce_action *action)
 
 static void get_hits(struct ce_control *control, const char *query, struct ce_action *action)
 {
-    unsigned last = 0;
-    if (query[0] != '\0' && sscanf(query, "?last=%u", &last) != 1) {
+    static const char key[] = "?last=";
+    int64_t last = 0;
+    size_t size = strlen(key);
+    if (query[0] != '\0' &&
+        (strncmp(query, key, size) != 0 || ce_text_integer(query + size, &last) < 0 || last < 0)) {
         answer_error(action, 400, "/hits takes ?last=N, a number");
         return;
     }
-    size_t size = 0;
-    char *lines = ce_hits_text(control->config.hits, last, &size);
+    char *lines = ce_hits_text(control->config.hits, (size_t)last, &size);
     answer_text(action, 200, "Content-Type: application/jsonl\r\n", lines, size);
 }
 

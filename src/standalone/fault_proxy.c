@@ -172,6 +172,7 @@ static int add_route(struct service *service, struct ce_error *err)
     struct ce_route_config config = {
         .name = "model",
         .id_header = options->id_header ? options->id_header : "X-Request-Id",
+        .no_probes = true,
         .upstream_timeout_ns = durations.upstream_timeout,
         .authorities = options->upstream_ca,
         .mark = options->mark,

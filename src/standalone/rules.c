@@ -15,6 +15,7 @@ struct rule {
     json_t *given; /* the parameters that somebody gave: {name: value} */
     struct ce_chosen chosen;
     struct ce_injection injection;
+    unsigned place; /* see struct ce_hook */
     double intensity;
     struct ce_fault_counts earlier; /* before its parameters were changed */
 };
@@ -22,7 +23,8 @@ struct rule {
 struct ce_rules {
     struct ce_target target;
     uint64_t seed;
-    TAILQ_HEAD(, rule) list;
+    unsigned places;         /* that were given to rules so far */
+    TAILQ_HEAD(, rule) list; /* in the order of their places */
 };
 
 /* The parameters that say which requests a rule is about; GET /rules shows them apart. */
@@ -40,9 +42,28 @@ static void rule_free(struct rule *rule)
 }
 CE_DEFINE_CLEANUP(struct rule, rule_free);
 
+/* Whether a proxy has what the fault needs. */
+static int check_needs(const struct ce_rules *rules, const struct ce_chosen *chosen,
+                       struct ce_error *err)
+{
+    const unsigned offered = CE_NEEDS_REQUEST_ROUTE | CE_NEEDS_MODEL_ROUTE | CE_NEEDS_COLUMNS;
+    const char *fault = chosen->fault->name;
+    unsigned needs = ce_chosen_needs(chosen);
+    if (needs & ~offered)
+        return ce_fail(err, ENOTSUP,
+                       "%s does not act on traffic alone: it needs a run (`chaoseater explain %s`)",
+                       fault, fault);
+    if (needs & CE_NEEDS_COLUMNS && !rules->target.dataset)
+        return ce_fail(err, ENOTSUP,
+                       "%s needs a dataset that has the columns of the requests: start the proxy "
+                       "with --stats FILE",
+                       fault);
+    return 0;
+}
+
 /* The fault with these parameters. A data fault is on live requests here, where else. */
-static int choose(const char *fault, const json_t *parameters, struct ce_chosen *ret,
-                  struct ce_error *err)
+static int choose(const struct ce_rules *rules, const char *fault, const json_t *parameters,
+                  struct ce_chosen *ret, struct ce_error *err)
 {
     CE_TRY(ce_chosen_init(fault, ret, err));
     const char *name;
@@ -52,13 +73,16 @@ static int choose(const char *fault, const json_t *parameters, struct ce_chosen 
     json_object_foreach((json_t *)parameters, name, value)
         CE_TRY(ce_chosen_set_json(ret, name, value, err));
     CE_TRY(ce_chosen_check(ret, err));
-    if (ce_chosen_needs(ret) & ~(unsigned)(CE_NEEDS_REQUEST_ROUTE | CE_NEEDS_MODEL_ROUTE))
-        return ce_fail(err, ENOTSUP,
-                       "%s does not act on traffic alone: it needs a run (`chaoseater explain %s`)",
-                       fault, fault);
-    return 0;
+    return check_needs(rules, ret, err);
 }
 
+static void stop(struct rule *rule)
+{
+    (void)rule->chosen.fault->revert(&rule->injection, NULL);
+    free(ce_take(rule->injection.state));
+}
+
+/* At the rule's intensity, but for the moment until it is adjusted to it. */
 static int start(struct ce_rules *rules, struct rule *rule, struct ce_error *err)
 {
     const struct ce_fault *fault = rule->chosen.fault;
@@ -70,22 +94,16 @@ static int start(struct ce_rules *rules, struct rule *rule, struct ce_error *err
         .seed = rules->seed,
         .duration = INT64_MAX,
         .rule = rule->id,
+        .place = rule->place,
     };
-    rule->intensity = 1;
     if (!rule->injection.state)
         return ce_fail_memory(err);
     int r = fault->inject(&rule->injection, err);
-    if (r < 0) {
-        (void)fault->revert(&rule->injection, NULL);
-        free(ce_take(rule->injection.state));
-    }
+    if (r == 0 && rule->intensity < 1)
+        r = fault->adjust(&rule->injection, rule->intensity, err);
+    if (r < 0)
+        stop(rule);
     return r;
-}
-
-static void stop(struct rule *rule)
-{
-    (void)rule->chosen.fault->revert(&rule->injection, NULL);
-    free(ce_take(rule->injection.state));
 }
 
 static struct ce_fault_counts count(const struct rule *rule)
@@ -183,7 +201,9 @@ int ce_rules_add(struct ce_rules *rules, const char *id, const char *fault,
     CE_CLEANUP(rule_free_p) struct rule *rule = calloc(1, sizeof *rule);
     if (!rule)
         return ce_fail_memory(err);
-    CE_TRY(choose(fault, parameters, &rule->chosen, err));
+    CE_TRY(choose(rules, fault, parameters, &rule->chosen, err));
+    rule->intensity = 1;
+    rule->place = rules->places++;
     rule->id = id ? strdup(id) : make_id(rules, fault);
     rule->given = parameters ? json_deep_copy(parameters) : json_object();
     if (!rule->id || !rule->given)
@@ -195,6 +215,16 @@ int ce_rules_add(struct ce_rules *rules, const char *id, const char *fault,
     return 0;
 }
 
+/* A rule that was stopped, after what was to replace it failed so. */
+static int put_back(struct ce_rules *rules, struct rule *rule, int failed, struct ce_error *err)
+{
+    if (start(rules, rule, NULL) == 0)
+        return failed;
+    TAILQ_REMOVE(&rules->list, rule, link);
+    rule_free(rule);
+    return ce_fail_context(err, failed, "the rule is gone, as it cannot be put back either");
+}
+
 int ce_rules_change(struct ce_rules *rules, const char *id, const json_t *parameters,
                     struct ce_error *err)
 {
@@ -204,15 +234,15 @@ int ce_rules_change(struct ce_rules *rules, const char *id, const json_t *parame
     if (!next || !(next->id = strdup(id)) || !(next->given = json_deep_copy(rule->given)) ||
         json_object_update(next->given, (json_t *)parameters) < 0)
         return ce_fail_memory(err);
-    CE_TRY(choose(rule->chosen.fault->name, next->given, &next->chosen, err));
+    CE_TRY(choose(rules, rule->chosen.fault->name, next->given, &next->chosen, err));
+    next->intensity = rule->intensity;
+    next->place = rule->place;
     /* A request that comes in between meets neither of them. */
-    next->earlier = count(rule);
+    rule->earlier = next->earlier = count(rule);
     stop(rule);
     int r = start(rules, next, err);
-    if (r < 0) {
-        (void)start(rules, rule, NULL);
-        return r;
-    }
+    if (r < 0)
+        return put_back(rules, rule, r, err);
     TAILQ_INSERT_AFTER(&rules->list, rule, next, link);
     TAILQ_REMOVE(&rules->list, rule, link);
     rule_free(rule);

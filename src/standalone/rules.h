@@ -26,7 +26,8 @@ void ce_rules_free(struct ce_rules *rules);
 int ce_rules_add(struct ce_rules *rules, const char *id, const char *fault,
                  const json_t *parameters, const char **ret_id, struct ce_error *err);
 /* Puts parameters in the place of those that the rule has; all others stay. A rule that cannot be
- * so stays as it was. -ENOENT: no such rule or parameter. */
+ * so stays as it was, but for one that cannot even be started again: it is gone, and the error says
+ * so. -ENOENT: no such rule or parameter. */
 int ce_rules_change(struct ce_rules *rules, const char *id, const json_t *parameters,
                     struct ce_error *err);
 /* 0: as if it were not there, 1: as its parameters say. -ENOENT; -ENOTSUP: it is on or off. */

@@ -258,7 +258,7 @@ class Caller:
         self.results.put((self.names, self.wrong))
 
     def size(self):
-        if self.dice.random() < 0.02:
+        if self.dice.random() < 0.05:
             return self.dice.randrange(self.largest + 1)
         return min(self.dice.choice(self.SIZES), self.largest)
 
@@ -294,7 +294,8 @@ def calls(upstream, port, count=2, largest=5_000_000):
     yield
     for caller in callers:
         caller.stop()
-    assert [caller.wrong for caller in callers] == [[]] * count
+    wrong = [caller.wrong for caller in callers if caller.wrong]
+    assert not wrong, wrong
     seen = upstream.seen
     for caller in callers:
         assert caller.names

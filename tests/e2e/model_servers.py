@@ -251,22 +251,25 @@ def grpc_client():
 
 
 class GrpcDoor(Door):
-    """The same as gRPC, by grpcio. `raw`: with raw_input_contents, which are answered alike."""
+    """The same as gRPC, by grpcio. `raw`: with raw_input_contents, which are answered alike. `gzip`: compressed requests."""
 
     protocol = "oip_grpc"
 
-    def __init__(self, url, model="iris", raw=False):
+    def __init__(self, url, model="iris", raw=False, gzip=False, authorities=None):
         super().__init__(url, model)
         self.raw = raw
+        self.gzip = gzip
+        self.authorities = authorities  # a PEM file: TLS
 
     def path(self, model, version):
         return "/inference.GRPCInferenceService/ModelInfer"
 
-    def ask_all(self, calls, base=None, timeout=30):
+    def ask_all(self, calls, base=None, timeout=30, at_once=1):
         """What servers/grpc_predict.py says of each call: a dict of its arguments."""
         client = grpc_client()
         job = {"address": urllib.parse.urlsplit(base or self.url).netloc, "kind": "raw" if self.raw else "typed",
-               "timeout": timeout, "calls": [{"model": self.model, **call} for call in calls]}
+               "timeout": timeout, "gzip": self.gzip, "authorities": self.authorities and str(self.authorities),
+               "at_once": at_once, "calls": [{"model": self.model, **call} for call in calls]}
         client.stdin.write(json.dumps(job) + "\n")
         client.stdin.flush()
         return json.loads(client.stdout.readline())

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Programs that nobody here wrote, from PyPI and npm, at fixed versions, kept in the build folder."""
+import fcntl
 import os
 import pathlib
 import shutil
@@ -25,11 +26,13 @@ def run(*command, cwd=None):
 def made_once(name, make):
     """A folder that is either complete or not there."""
     folder, unfinished = FOLDER / name, FOLDER / f"{name}.unfinished"
-    if not folder.exists():
-        shutil.rmtree(unfinished, ignore_errors=True)
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        make(unfinished)
-        unfinished.rename(folder)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with open(FOLDER / f"{name}.lock", "w") as lock:  # tests may run in several processes
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            shutil.rmtree(unfinished, ignore_errors=True)
+            make(unfinished)
+            unfinished.rename(folder)
     return folder
 
 

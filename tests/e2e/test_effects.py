@@ -181,7 +181,35 @@ def test_the_hardened_pipeline_answers_while_its_model_is_unavailable(lab):
     assert run["metrics"]["operations"]["fault"] == 200
 
 
-# ---- infrastructure
+def test_curl_sees_predictions_drift_for_good(lab):
+    process = start(lab, "model_drift", parameters={"drift_type": "sudden", "drift_rate": 1, "operator": "bias", "amount": 5},
+                    baseline="2s")
+    curl = Curl(lab, process)
+    before = curl()[2]
+    after = wait_for(lambda: (answer := curl())[2] != before and answer, "a drifted prediction")[2]
+    assert abs(after - (before + 5)) < 1e-6
+    assert curl()[2] == after
+    assert finish(lab, process)["metrics"]["accuracy_degradation"] > 0
+
+
+def test_curl_s_batch_fails_as_a_whole(lab):
+    process = start(lab, "batch_processing_failure", parameters={"failure_rate": 1}, baseline="2s")
+    curl = Curl(lab, process)
+    assert curl()[0] == 200
+    wait_for(lambda: curl()[0] == 500, "a failed batch")
+    run = finish(lab, process)
+    assert run["metrics"]["error_count"] >= run["metrics"]["operations"]["fault"]
+
+
+def test_curl_is_answered_by_another_version(lab):
+    process = start(lab, "wrong_version", parameters={"fallback_model": "1"}, baseline="2s")
+    curl = Curl(lab, process)
+    status, _, before = curl()
+    assert status == 200
+    status, _, after = wait_for(lambda: (answer := curl())[2] != before and answer, "another prediction")
+    assert status == 200 and curl()[2] == after
+    run = finish(lab, process)
+    assert run["fault"]["changed"] == run["fault"]["eligible"] >= run["metrics"]["operations"]["fault"]
 
 
 def server_of(lab):
@@ -189,6 +217,38 @@ def server_of(lab):
         return [pid for pid, command in lab.processes().items() if re.search(r"chaoseater-pipeline server\b", command)]
 
     return wait_for(find, "the model server")[0]
+
+
+def resident_of(pid):
+    """In MiB; 0 when it is gone."""
+    size = re.search(rb"^VmRSS:\s+(\d+) kB", read(f"/proc/{pid}/status"), re.M)
+    return int(size[1]) / 1024 if size else 0
+
+
+def kept_from_forks(pid):
+    """In MiB: what no child of the process gets a copy of, as the kernel marks it."""
+    sizes = re.findall(rb"^Rss: +(\d+) kB\n(?:(?!VmFlags)\w+: .*\n)*VmFlags:.* dc", read(f"/proc/{pid}/smaps"), re.M)
+    return sum(map(int, sizes)) / 1024
+
+
+def test_the_model_server_really_leaks_and_gives_it_back(lab):
+    process = start(lab, "memory_leak", parameters={"leak_rate_mb": 64, "limit_mb": 96}, baseline="2s")
+    pid = server_of(lab)
+    assert Curl(lab, process)()[0] == 200
+    before = resident_of(pid)
+    assert kept_from_forks(pid) == 0
+    wait_for(lambda: kept_from_forks(pid) == 96, "a server that has leaked 96 MiB")
+    most = resident_of(pid)
+    assert most >= before + 80  # the rest is its own doing
+    wait_for(lambda: kept_from_forks(pid) == 0, "that it gives them back")
+    after = resident_of(pid)  # 0 when the run was so quick that it has ended
+    assert after <= most - 80
+    run = finish(lab, process)
+    assert run["fault"]["changed"] == 1
+    assert f"serving process {pid} holds" in run["verification"]
+
+
+# ---- infrastructure
 
 
 def test_a_crashed_server_is_gone_and_comes_back(lab):
@@ -223,9 +283,5 @@ def test_a_hanging_server_stands_still(lab, mechanism):
 def test_memory_is_really_taken(lab):
     process = start(lab, "memory_pressure", parameters={"memory_mb": 96})
 
-    def resident():
-        sizes = [re.search(rb"^VmRSS:\s+(\d+) kB", read(f"/proc/{pid}/status"), re.M) for pid in lab.processes()]
-        return max((int(size[1]) // 1024 for size in sizes if size), default=0)
-
-    wait_for(lambda: resident() >= 96, "a process that holds 96 MiB")
+    wait_for(lambda: any(resident_of(pid) >= 96 for pid in lab.processes()), "a process that holds 96 MiB")
     finish(lab, process)

@@ -24,7 +24,7 @@ class Model(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         self.server.seen.append(self.path)
-        self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
         answer = {
             "model_name": "m",
             "outputs": [{"name": "score", "datatype": "FP64", "shape": [len(SCORES)], "data": SCORES}],
@@ -57,7 +57,7 @@ class Server(http.server.ThreadingHTTPServer):
 @pytest.fixture(scope="module")
 def model():
     server = Server(("127.0.0.1", 0), Model)
-    server.seen = []
+    server.seen, server.bodies = [], []
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield server
@@ -184,6 +184,31 @@ def test_a_falsified_prediction_changes_nothing_but_its_digits(start, model):
     assert proxy.stop()[0] == 0
 
 
+def test_values_of_live_requests_go_missing(start, tmp_path, model):
+    (tmp_path / "columns.csv").write_text("age,income\n20,1.5\n60,2.5\n")
+    proxy = start("--stats", tmp_path / "columns.csv", "--hits", tmp_path / "hits.jsonl",
+                  "--fault", "missing_data", "--param", "missing_rate=1", "--param", "columns=age")
+    tensors = [{"name": name, "shape": [1], "datatype": "FP64", "data": [40.5]} for name in ("age", "income")]
+    connection = proxy.connect()
+    connection.request("POST", "/v2/models/m/infer", json.dumps({"inputs": tensors}))
+    assert connection.getresponse().status == 200
+    tensors[0]["data"] = [None]
+    assert json.loads(model.bodies[-1]) == {"inputs": tensors}
+    assert proxy.stop()[0] == 0
+    assert "changed 1 value" in (tmp_path / "hits.jsonl").read_text()
+
+
+def test_whatever_its_name_a_request_is_counted_and_noted(start, tmp_path):
+    proxy = start("--hits", tmp_path / "hits.jsonl", "--fault", "model_unavailable", "--json")
+    names = ["probe-1", "b-1", "f-1", "\u00e9", '"']
+    connection = proxy.connect()
+    for name in names:
+        assert proxy.predict(connection, name)[0].status == 503
+    (rule,) = json.loads(proxy.stop()[1])["rules"]
+    noted = [json.loads(line)["id"] for line in (tmp_path / "hits.jsonl").read_text().splitlines()]
+    assert noted[:3] + noted[4:] == names[:3] + names[4:] and rule["changed"] == len(noted) == len(names)
+
+
 def test_wrong_version_asks_for_another_one(start, model):
     proxy = start("--fault", "wrong_version", "--param", "fallback_model=3")
     model.seen.clear()
@@ -194,7 +219,7 @@ def test_wrong_version_asks_for_another_one(start, model):
 
 def test_wrong_version_asks_another_server(start, lab):
     other = Server(("127.0.0.1", 0), Model)
-    other.seen = []
+    other.seen, other.bodies = [], []
     threading.Thread(target=other.serve_forever, daemon=True).start()
     proxy = start("--fault", "wrong_version", "--param", f"fallback_model=http://127.0.0.1:{other.server_address[1]}",
                   "--param", "share=0.5", "--seed", "1")
@@ -301,6 +326,35 @@ def test_a_change_that_cannot_be_leaves_the_rule_as_it_was(controlled):
     assert controlled.predict(controlled.connect(), "r-0")[0].status == 500
 
 
+def test_a_change_keeps_what_it_does_not_change(controlled):
+    def rule(name, kind):
+        return {"id": name, "fault": "prediction_corruption", "parameters": {"corruption_rate": 1, "type": kind}}
+
+    connection = controlled.connect()
+    flipped_then_biased = pytest.approx([(1 - score) * 1.5 for score in SCORES], abs=1e-12)
+    assert [controlled.ask("POST", "/rules", rule(*names))[0] for names in [("a", "flip"), ("b", "bias")]] == [201, 201]
+    assert predictions_of(controlled.predict(connection, "r-0")[1]) == flipped_then_biased
+    assert controlled.ask("PATCH", "/rules/a", {"filter": {"path": "infer$"}})[0] == 200
+    assert [rule["id"] for rule in controlled.ask("GET", "/rules")[1]] == ["a", "b"]
+    assert predictions_of(controlled.predict(connection, "r-1")[1]) == flipped_then_biased
+
+    assert controlled.ask("PATCH", "/rules/a", {"intensity": 0.5})[0] == 200
+    rule = controlled.ask("PATCH", "/rules/a", {"parameters": {"type": "random"}})[1]
+    assert (rule["intensity"], rule["eligible"]) == (0.5, 2 * len(SCORES))
+
+
+def test_a_rule_that_cannot_be_put_back_is_gone_and_the_answer_says_so(controlled, tmp_path):
+    delays = tmp_path / "delays"
+    delays.write_text("1\n")
+    parameters = {"distribution": "recorded", "file": str(delays)}
+    assert controlled.ask("POST", "/rules", {"id": "r", "fault": "slow_inference", "parameters": parameters})[0] == 201
+    delays.unlink()
+    status, answer = controlled.ask("PATCH", "/rules/r", {"share": 0.5})
+    assert status == 400 and "the rule is gone" in answer["error"] and str(delays) in answer["error"]
+    assert controlled.ask("GET", "/rules") == (200, [])
+    assert controlled.predict(controlled.connect(), "r-0")[0].status == 200
+
+
 # ---- what it is told
 
 
@@ -308,7 +362,9 @@ def test_a_change_that_cannot_be_leaves_the_rule_as_it_was(controlled):
     (["--listen", "127.0.0.1:0"], 2, "--upstream"),
     (["--listen", "nonsense", "--upstream", "127.0.0.1:1"], 2, "nonsense"),
     (["--listen", "127.0.0.1:0", "--upstream", "127.0.0.1:99999"], 2, "99999"),
+    (["--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:1/prefix"], 2, "has a path"),
     (["--listen", "127.0.0.1:0", "--upstream", "127.0.0.1:1", "--fault", "memory_leak"], 2, "needs a run"),
+    (["--listen", "127.0.0.1:0", "--upstream", "127.0.0.1:1", "--fault", "missing_data"], 2, "--stats FILE"),
     (["--listen", "127.0.0.1:0", "--upstream", "127.0.0.1:1", "--fault", "slow_inferenc"], 2, "slow_inference"),
     (["--listen", "127.0.0.1:0", "--upstream", "127.0.0.1:1", "--fault", "slow_inference", "--param", "latency_m=1"], 2, "latency_ms"),
     (["--listen", "127.0.0.1:0", "--upstream", "127.0.0.1:1", "--protocol", "soap"], 2, "soap"),

@@ -16,10 +16,11 @@ import pytest
 
 import published_shapes
 from lab import Lab, Proxy
+from test_proxy_tls import Certificates
 from test_real_servers import ACCURACY, OLD_ACCURACY, accuracy, features
 
 pytest.register_assert_rewrite("model_servers")
-from model_servers import V2Door  # noqa: E402
+from model_servers import GrpcDoor, V2Door  # noqa: E402
 
 pytest_plugins = ["model_servers"]
 
@@ -338,6 +339,7 @@ def test_filters_choose_requests(way, rows):
     # (filter, a request that it lets through, one that it does not)
     cases = [({"path": f"^{path}$"}, {}, None), ({"path": "^/nowhere"}, None, {}),
              ({"header": "X-Tenant: ^acme$"}, {"headers": acme}, {"headers": {"X-Tenant": "acmes"}}),
+             ({"header": "x-tenant: ^a+b$"}, {"headers": {"X-Tenant": "a" * 300 + "b"}}, {"headers": {"X-Tenant": "a" * 300}}),
              ({"where": f"{feature(way)} > 5"}, {"rows": [long]}, {"rows": [short]}),
              ({"path": path, "header": "X-Tenant: .", "where": f"{feature(way)} > 5"}, {"rows": [short, long], "headers": acme},
               {"rows": [long]})]
@@ -355,13 +357,21 @@ def test_filters_choose_requests(way, rows):
 
 
 def test_the_same_seed_hits_the_same_requests_whatever_the_protocol(request, rows, tmp_path):
-    def hits(door, seed, name):
+    names = [f"r-{n}" for n in range(40)]
+
+    def one_by_one(door, url):
+        return [door.look(rows[:1], url, headers={"X-Request-Id": name}).status for name in names]
+
+    def at_once(door, url):
+        calls = [{"rows": rows[:1], "metadata": {"x-request-id": name}} for name in names]
+        return [call["code"] for call in door.ask_all(calls, url, at_once=8)]
+
+    def hits(door, seed, name, ask=one_by_one):
         file = tmp_path / name
         with Lab() as lab:
             proxy = Proxy(lab, upstream_of(door), "--seed", seed, "--hits", file, "--fault", "model_unavailable",
                           "--param", "failure_rate=0.5", "--param", "share=0.8")
-            failed = {f"r-{n}" for n in range(40)
-                      if door.look(rows[:1], proxy.url, headers={"X-Request-Id": f"r-{n}"}).status not in (200, "OK")}
+            failed = {name for name, status in zip(names, ask(door, proxy.url), strict=True) if status not in (200, "OK")}
             assert proxy.stop()[0] == 0
         lines = [json.loads(line) for line in file.read_text().splitlines()]
         assert {line["id"] for line in lines} == failed and len(lines) == len(failed)
@@ -373,7 +383,8 @@ def test_the_same_seed_hits_the_same_requests_whatever_the_protocol(request, row
     first = hits(mlflow, "7", "a")
     assert 8 < len(first) < 24
     assert hits(mlflow, "7", "b") == hits(kserve.v2, "7", "c") == hits(kserve.grpc, "7", "d") == first
-    assert hits(kserve.grpc, "8", "e") != first
+    assert hits(kserve.grpc, "7", "e", at_once) == first
+    assert hits(kserve.grpc, "8", "f") != first
 
 
 # ---- the clients that KServe comes with
@@ -415,7 +426,38 @@ def test_kserve_s_own_clients_meet_the_faults(kserve_client, way, rows, speaks):
     assert [seen() == honest for _ in range(3)] == ([True] * 3 if speaks == "grpc" else [False, False, True])
 
 
-# ---- answers that would be compressed
+def test_grpc_goes_through_tls_on_both_sides(kserve_server, rows, tmp_path):
+    certificates = Certificates(tmp_path)
+    honest = kserve_server.grpc.look(rows)
+    ours = ["--tls-cert", certificates.certificate, "--tls-key", certificates.key]
+    with Lab() as lab:
+        inner = Proxy(lab, upstream_of(kserve_server.grpc), *ours)
+        outer = Proxy(lab, f"https://localhost:{inner.port}", "--upstream-ca", certificates.ca, *ours, "--control", "127.0.0.1:0")
+        door = GrpcDoor(f"https://localhost:{outer.port}", authorities=certificates.ca)
+        assert door.look(rows).body == honest.body
+        flip = {"fault": "prediction_corruption", "parameters": {"corruption_rate": 1, "type": "flip"}}
+        assert outer.ask("POST", "/rules", flip)[0] == 201
+        assert all(one != other for one, other in zip(door.look(rows).rows, honest.rows, strict=True))
+        assert outer.stop()[0] == inner.stop()[0] == 0
+
+
+# ---- messages that are compressed, and would be
+
+
+def test_a_compressed_message_is_left_alone(kserve_server, proxies, rows):
+    way = Way(kserve_server, 3, "iris", proxies)
+    way.door = GrpcDoor(way.door.url, gzip=True)
+    honest = way.direct(rows)
+    try:
+        way.add("wrong_version", {"fallback_model": "iris_old"})
+        assert way.through(rows).body == honest.body
+        assert way.counts()[2] == 0 and way.skipped() == {"encoded": 1}
+        way.clear()
+        way.add("prediction_corruption", {"corruption_rate": 1, "type": "flip"})  # answers are not compressed
+        assert all(one != other for one, other in zip(way.through(rows).rows, honest.rows, strict=True))
+    finally:
+        way.clear()
+
 
 
 class Compressing(published_shapes.Triton):

@@ -9,14 +9,14 @@
 #include "proxy/h2/call.h"
 #include "proxy/h2/grpc.h"
 
-enum { CONNECTIONS = 64 };
+enum { CONNECTIONS = 2048 };
 
 struct world {
     int listener;
     struct ce_endpoint upstream;
     pthread_t acceptor, threads[CONNECTIONS];
     int connections[CONNECTIONS];
-    size_t count;
+    atomic_size_t count;
     struct ce_proxy *proxy;
     struct ce_target target;
     struct ce_injection injection;
@@ -197,10 +197,69 @@ static void a_call_is_slow(void)
     check_undone(&world);
 }
 
+static bool was_skipped(const struct world *world, const char *reason)
+{
+    struct ce_fault_counts counts = injection_counts(&world->injection);
+    return counts.skipped[0].count == 1 && strcmp(counts.skipped[0].reason, reason) == 0;
+}
+
+static void a_call_names_another_model_or_version(void)
+{
+    static const char *const fallbacks[] = {"fallback_model=old", "fallback_model=3",
+                                            "fallback_model=old/3"};
+    for (size_t i = 0; i < CE_COUNT(fallbacks); i++) {
+        /* What is sent comes back, the names included. */
+        WORLD_WITH(world, err, "wrong_version", fallbacks[i]);
+        CHECK(ask(&world, "f-0", 0) == CE_GRPC_OK);
+        CHECK(injection_counts(&world.injection).changed == 1);
+        CHECK(verify(&world, &err) == 1);
+        check_undone(&world);
+    }
+    WORLD_WITH(world, err, "wrong_version", "fallback_model=churn");
+    CHECK(ask(&world, "f-0", 0) == CE_GRPC_OK);
+    CHECK(was_skipped(&world, "no change"));
+    CHECK(verify(&world, &err) == 0);
+}
+
+/* Nobody listens at port 1. */
+static void a_call_to_a_server_that_is_gone_fails(void)
+{
+    WORLD_WITH(world, err, "wrong_version", "fallback_model=h2c://127.0.0.1:1", "share=0.5");
+    struct ce_recipe recipe = ce_recipe_init(42, "wrong_version", "model", NULL);
+    for (int i = 0; i < 10; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "f-%d", i);
+        CHECK(ask(&world, id, 0) ==
+              (ce_recipe_shares(&recipe, id, 0.5) ? CE_GRPC_UNAVAILABLE : CE_GRPC_OK));
+    }
+    CHECK(verify(&world, &err) == 0);
+    check_undone(&world);
+}
+
+static void a_call_is_sent_to_another_server(void)
+{
+    CE_CLEANUP(world_close) struct world other;
+    struct ce_error why = {0};
+    char address[64], assignment[96];
+    REQUIRE_OK(world_open(&other, &why), why);
+    ce_endpoint_text(&other.upstream, address, sizeof address);
+    snprintf(assignment, sizeof assignment, "fallback_model=h2c://%s", address);
+    WORLD_WITH(world, err, "wrong_version", assignment);
+    CHECK(ask(&world, "f-0", 0) == CE_GRPC_OK);
+    CHECK(injection_counts(&world.injection).changed == 1);
+    CHECK(other.count == 1 && world.count == 0);
+    /* Both models say the same, so nobody can tell. */
+    CHECK(verify(&world, &err) == 0);
+    check_undone(&world);
+}
+
 int main(void)
 {
     TEST(a_call_fails_with_the_status_of_grpc);
     TEST(features_and_model_decide);
     TEST(a_call_is_slow);
+    TEST(a_call_names_another_model_or_version);
+    TEST(a_call_to_a_server_that_is_gone_fails);
+    TEST(a_call_is_sent_to_another_server);
     return test_done();
 }

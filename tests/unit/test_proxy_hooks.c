@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "base/error.h"
+#include "proxy/hooks.h"
 #include "proxy_spy.h"
 
 static void requests_have_an_identity(void)
@@ -294,6 +295,33 @@ static void bodies_are_asked_for_as_they_are(void)
     pass(&world, client, &server, encoded, ok, ok);
 }
 
+static void ask_for_a_delay(void *ctx, const struct ce_exchange *exchange, struct ce_action *action)
+{
+    action->delay_ns = CE_SECOND;
+}
+
+static void delays_count_from_when_the_head_came(void)
+{
+    const struct ce_hook hook = {.on_request = ask_for_a_delay, .on_response = ask_for_a_delay};
+    struct ce_rule rule = {.hook = &hook, .bit = 1};
+    struct ce_chain chain = {0};
+    struct ce_hooked *hooked;
+    ce_chain_add(&chain, &rule);
+    CHECK(ce_hooked_begin(&chain, &(struct ce_opening){.number = 1}, NULL, NULL, &hooked) == 0);
+    ce_hooked_arrived(hooked, 1000);
+    ce_hooked_arrived(hooked, 2000); /* more of the same message */
+    ce_hooked_request(hooked, &(struct ce_shown){0});
+    CHECK(ce_hooked_release(hooked) == 1000 + CE_SECOND);
+    ce_hooked_arrived(hooked, 3000);
+    CHECK(ce_hooked_response(hooked, &(struct ce_shown){.status = 200}) == 0);
+    CHECK(ce_hooked_release(hooked) == 3000 + CE_SECOND);
+    int64_t before = ce_now(); /* that nobody noted */
+    CHECK(ce_hooked_response(hooked, &(struct ce_shown){.status = 200}) == 0);
+    CHECK(ce_hooked_release(hooked) >= before + CE_SECOND);
+    ce_hooked_end(hooked);
+    ce_chain_done(&chain);
+}
+
 int main(void)
 {
     TEST(heads_are_shown);
@@ -307,5 +335,6 @@ int main(void)
     TEST(a_collected_body_is_asked_for);
     TEST(bodies_beyond_the_limit_pass_unhooked);
     TEST(rules_hold_for_requests_that_come_later);
+    TEST(delays_count_from_when_the_head_came);
     return test_done();
 }

@@ -13,6 +13,7 @@ struct model {
     const char *name;
     bool agrees;        /* predicts the same for all paths, and as all others that do */
     bool counts;        /* numbers its answers */
+    bool hashes;        /* tells bodies apart, too */
     const char *status; /* NULL: 200 OK */
 
     struct ce_endpoint endpoint; /* from here on model_start() fills it */
@@ -32,16 +33,19 @@ static unsigned hash(const char *text, size_t size)
 
 static void answer(struct model *model, int fd, const struct ce_http_head *head, const char *data)
 {
-    char body[1024];
+    char body[1024], sum[16] = "";
     const char *host = strcasestr(data, "\r\nHost: ");
     host = host ? host + strlen("\r\nHost: ") : "";
-    unsigned score =
-        model->agrees ? 0 : hash(head->target.data, head->target.size) + (unsigned)model->name[0];
+    unsigned of_body = hash(data + head->size, head->length),
+             score = hash(head->target.data, head->target.size) + (unsigned)model->name[0];
+    if (model->hashes)
+        snprintf(sum, sizeof sum, " %u", of_body);
     int size = snprintf(body, sizeof body,
                         "{\"outputs\":[{\"name\":\"y\",\"shape\":[1],\"datatype\":\"FP64\","
-                        "\"data\":[%u]}],\"who\":\"%s %.*s %.*s\",\"n\":%d}",
-                        score, model->name, (int)head->target.size, head->target.data,
-                        (int)strcspn(host, "\r"), host, model->counts ? ++model->answers : 0);
+                        "\"data\":[%u]}],\"who\":\"%s %.*s %.*s%s\",\"n\":%d}",
+                        model->agrees ? 0 : score + (model->hashes ? of_body : 0), model->name,
+                        (int)head->target.size, head->target.data, (int)strcspn(host, "\r"), host,
+                        sum, model->counts ? ++model->answers : 0);
     dprintf(fd, "HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
             model->status ? model->status : "200 OK", size, body);
 }
@@ -116,7 +120,7 @@ struct world {
     struct ce_proxy *proxy;
     struct ce_target target;
     struct ce_injection injection;
-    const char *path;
+    const char *path, *body; /* of a request; NULL: the usual */
     char address[32], url[64];
 };
 
@@ -125,7 +129,7 @@ static int sample_request(void *pipeline, uint64_t row, const char **ret_path, c
 {
     const struct world *world = pipeline;
     *ret_path = world->path;
-    *ret_body = strdup("{\"inputs\":[]}");
+    *ret_body = strdup(world->body);
     *ret_size = strlen(*ret_body);
     return 0;
 }
@@ -134,6 +138,8 @@ static int sample_request(void *pipeline, uint64_t row, const char **ret_path, c
 static int world_open(struct world *world, const char *protocol, struct ce_error *err)
 {
     world->path = world->path ? world->path : PATH;
+    world->main.hashes = world->body;
+    world->body = world->body ? world->body : "{\"inputs\":[]}";
     world->main.name = "main";
     world->other.name = "other";
     CE_TRY(model_start(&world->main, err));
@@ -212,8 +218,8 @@ static struct said ask(const struct world *world, const char *path, const char *
         .path = path,
         .host = "main.example",
         .headers = headers,
-        .body = "{}",
-        .body_size = 2,
+        .body = world->body,
+        .body_size = strlen(world->body),
         .timeout_ns = 5 * CE_SECOND,
     };
     struct ce_http_answer got = {0};
@@ -295,6 +301,42 @@ static void requests_without_a_name_are_told(void)
     CHECK(skipped(&world, "no version in this protocol") == 1);
     CHECK(skipped(&world, "no prediction request") == 1);
     CHECK(injection_counts(&world.injection).changed == 0);
+}
+
+/* OpenAI's and others' JSON: the name is in the body, and knows no versions. */
+static void the_body_names_another_model(void)
+{
+    static const struct {
+        const char *fallback, *body, *sent;
+    } cases[] = {
+        {"old", "{\"model\":\"churn\",\"x\":1}", "{\"model\":\"old\",\"x\":1}"},
+        {"org/old:7b", "{ \"x\": 1, \"model\": \"churn\" }",
+         "{ \"x\": 1, \"model\": \"org/old:7b\" }"},
+        {"2", "{\"model\":\"churn\"}", "{\"model\":\"2\"}"},
+    };
+    for (size_t i = 0; i < CE_COUNT(cases); i++) {
+        char assignment[64], want[128];
+        WORLD(world, "json", err, .path = "/chat", .body = cases[i].body);
+        snprintf(assignment, sizeof assignment, "fallback_model=%s", cases[i].fallback);
+        REQUIRE_OK(INJECT(&world, &err, assignment), err);
+        snprintf(want, sizeof want, "main /chat main.example %u",
+                 hash(cases[i].sent, strlen(cases[i].sent)));
+        CHECK_WHO(&world, "/chat", "f-0", want);
+        CHECK(verify(&world, &err) == 1);
+        check_undone(&world);
+    }
+    static const struct {
+        const char *body, *reason;
+    } skips[] = {{"{\"model\":\"old\"}", "no change"},
+                 {"{\"x\":1}", "no version in this protocol"},
+                 {"{\"model\":", "unreadable"}};
+    for (size_t i = 0; i < CE_COUNT(skips); i++) {
+        WORLD(world, "json", err, .path = "/chat", .body = skips[i].body);
+        REQUIRE_OK(INJECT(&world, &err, "fallback_model=old"), err);
+        CHECK(ask(&world, "/chat", "f-0").status == 200);
+        CHECK(skipped(&world, skips[i].reason) == 1);
+        CHECK(injection_counts(&world.injection).changed == 0);
+    }
 }
 
 /* ---- another server ---- */
@@ -482,6 +524,7 @@ static void what_names_nobody_is_refused(void)
         {"a%20b", none},
         {"a\nb", none},
         {"127.0.0.1:8081", "fallback_model: '127.0.0.1:8081' is none of name"},
+        {"localhost:8081/b", none},
         {"ftp://a", "fallback_model: 'ftp://a' is none of http://host:port/prefix"},
         {"http://", "fallback_model: 'http://' names no host"},
         {"http://a/b?c", "fallback_model: 'http://a/b?c' has a query or a fragment"},
@@ -510,7 +553,6 @@ static void what_the_protocol_cannot_do_is_refused(void)
         {"mlflow", "1",
          "fallback_model: requests of protocol mlflow name no model or version, so it has to be "
          "the URL of another server"},
-        {"json", "old/1", "requests of protocol json name no model"},
         {"mlflow", "h2c://127.0.0.1:1",
          "fallback_model: 'h2c://127.0.0.1:1' speaks HTTP/2, and protocol mlflow HTTP/1.1: it has "
          "to be an http:// or https:// URL"},
@@ -535,6 +577,7 @@ int main(void)
     TEST(the_path_names_another_model_or_version);
     TEST(who_is_asked_for_anyway_is_no_change);
     TEST(requests_without_a_name_are_told);
+    TEST(the_body_names_another_model);
     TEST(another_server_is_asked);
     TEST(a_share_of_the_requests_is_sent_there);
     TEST(filters_spare_the_others);

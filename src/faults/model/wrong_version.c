@@ -2,11 +2,11 @@
 /* wrong_version: another model, or another version of it, answers a share of the requests.
  *
  * Where the protocol names model and version in its path (oip, kserve_v1, torchserve) or in the
- * message (oip_grpc), that name is changed on the way to the server. A server that serves one model
- * under one path (mlflow, plain JSON) has no such name: there the fallback is another server, and
- * the chosen requests go to its address, with its name in the field Host. What comes back passes as
- * it is, the version that really answered included. Nothing outside this process is touched, so
- * there is nothing to note in the journal.
+ * message (oip_grpc; json: its member "model"), that name is changed on the way to the server. A
+ * server that serves one model under one path (mlflow, plain JSON) has no such name: there the
+ * fallback is another server, and the chosen requests go to its address, with its name in the field
+ * Host. What comes back passes as it is, the version that really answered included. Nothing outside
+ * this process is touched, so there is nothing to note in the journal.
  *
  * The proof is an answer: a fallback that does not answer, or answers with an error, is not what
  * this fault is about. */
@@ -37,8 +37,8 @@ static const struct ce_param params[] = {
     CE_TEXT(struct wrong_version, fallback_model,
             .doc = "Who answers instead: \"name\", \"name/version\", \"version\" (digits), or the "
                    "URL of another server, such as http://127.0.0.1:8081. A path in the URL stands "
-                   "before the protocol's own, such as /invocations; for protocol json it is the "
-                   "whole path."),
+                   "before the protocol's own, such as /invocations. Protocol json knows no "
+                   "versions, and no path of its own."),
     CE_TRAFFIC_PARAMS(struct wrong_version),
     CE_END_PARAMS,
 };
@@ -53,11 +53,19 @@ static bool is_number(const char *text)
     return text[0] != '\0' && text[strspn(text, "0123456789")] == '\0';
 }
 
-/* Of a model's name. A colon would be the mark of an address, or in kserve_v1 that of a verb. */
-static bool is_writable(const char *text)
+/* An address without http:// in front is meant as one, and is no model's name. */
+static bool is_address(const char *text)
+{
+    const char *colon = strchr(text, ':');
+    size_t digits = colon ? strspn(colon + 1, "0123456789") : 0;
+    return digits > 0 && (colon[1 + digits] == '\0' || colon[1 + digits] == '/');
+}
+
+/* It goes into paths and fields as it is. */
+static bool is_plain(const char *text)
 {
     for (const unsigned char *p = (const unsigned char *)text; *p != '\0'; p++)
-        if (*p <= ' ' || *p == 0x7f || strchr("?#%\":", *p))
+        if (*p <= ' ' || *p == 0x7f || strchr("?#%\"", *p))
             return false;
     return true;
 }
@@ -83,7 +91,7 @@ static int read_fallback(const char *text, struct version_state *state, struct c
     if (is_url(text))
         return read_url(text, &state->url, err);
     const char *slash = strchr(text, '/');
-    if (!is_writable(text) ||
+    if (!is_plain(text) || is_address(text) ||
         (slash && (slash == text || slash[1] == '\0' || strchr(slash + 1, '/')))) {
         char shown[CE_TEXT_SHOWN_SIZE];
         ce_text_show(text, shown);
@@ -120,7 +128,12 @@ static bool version_is_control(const void *p)
 
 /* ---- the three ways ---- */
 
-/* What stands before it is the server's. json has no path of its own: all of it is the server's. */
+static bool is_called(const struct ce_protocol *protocol, const char *name)
+{
+    return protocol && strcmp(ce_protocol_name(protocol), name) == 0;
+}
+
+/* Where the protocol's own path begins: what stands before it is the server's, and of json all. */
 static const char *protocol_path(const struct ce_visit *visit)
 {
     const struct ce_protocol *protocol = visit->call.protocol;
@@ -128,7 +141,7 @@ static const char *protocol_path(const struct ce_visit *visit)
     struct ce_call call;
     if (!protocol)
         return path;
-    if (strcmp(ce_protocol_name(protocol), "json") == 0)
+    if (is_called(protocol, "json"))
         return end;
     for (const char *at = path; at && at < end; at = strchr(at + 1, '/'))
         if (ce_call_read(protocol, "POST", at, &call) == 1)
@@ -230,11 +243,11 @@ static void version_on_request(void *ctx, const struct ce_visit *visit, struct c
         change_message(state, visit, action);
 }
 
-/* Only gRPC has the name in the message; bodies of other requests need not be waited for. */
+/* Where the name is in the path, bodies need not be waited for. */
 static bool may_need_body(const struct version_state *state, const struct ce_protocol *protocol)
 {
     return !state->url.authority &&
-           (!protocol || strcmp(ce_protocol_name(protocol), "oip_grpc") == 0);
+           (!protocol || is_called(protocol, "oip_grpc") || is_called(protocol, "json"));
 }
 
 /* Another server over TLS is checked as the upstream would be. */
@@ -251,7 +264,7 @@ static int check_protocol(const struct version_state *state, const struct ce_pro
                           struct ce_error *err)
 {
     const char *name = ce_protocol_name(protocol), *fallback = state->params->fallback_model;
-    bool is_grpc = strcmp(name, "oip_grpc") == 0;
+    bool is_grpc = is_called(protocol, "oip_grpc");
     if (!state->url.authority && !ce_protocol_names_models(protocol))
         return ce_fail(err, EINVAL,
                        "fallback_model: requests of protocol %s name no model or version, so it "
@@ -278,6 +291,10 @@ static int version_inject(struct ce_injection *injection, struct ce_error *err)
     CE_TRY(read_fallback(state->params->fallback_model, state, err));
     if (target->protocol)
         CE_TRY(check_protocol(state, target->protocol, err));
+    if (is_called(target->protocol, "json")) { /* which knows no versions */
+        state->model = ce_slice_of(state->params->fallback_model);
+        state->version = (struct ce_slice){0};
+    }
     CE_TRY(trust_fallback(injection, state, err));
     const struct ce_traffic_hook hook = {
         .wants = may_need_body(state, target->protocol) ? CE_HOOK_REQUEST_BODY : 0,
@@ -301,7 +318,8 @@ static bool version_hits(const void *ctx, const char *id)
 
 static bool same_bytes(const struct ce_http_answer *a, const struct ce_http_answer *b)
 {
-    return a->body_size == b->body_size && memcmp(a->body, b->body, a->body_size) == 0;
+    return ce_slice_same((struct ce_slice){a->body, a->body_size},
+                         (struct ce_slice){b->body, b->body_size});
 }
 
 static bool is_answered(const struct ce_witness *witness)

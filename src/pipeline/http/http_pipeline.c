@@ -59,6 +59,8 @@ static int await(struct http *http, int (*step)(struct http *, struct ce_error *
         if (r == 0 || dead || !later || ce_now() >= until) {
             if (r < 0 && err)
                 *err = dead ? ended : why;
+            if (r < 0 && !dead && http->server)
+                return ce_server_late(http->server, r, err);
             return dead ? -ended.code : r;
         }
         ce_sleep_until(ce_now() + look_again);

@@ -91,6 +91,18 @@ static int fail_gone(const struct ce_server *server, const char *how, struct ce_
                    words[0] ? "'" : "");
 }
 
+int ce_server_late(const struct ce_server *server, int r, struct ce_error *err)
+{
+    char words[LAST_WORDS];
+    if (!err)
+        return r;
+    last_words(server, words);
+    size_t n = strlen(err->message);
+    if (words[0])
+        snprintf(err->message + n, sizeof err->message - n, "; its last words: '%s'", words);
+    return ce_fail_context(err, r, "the command runs and does not serve in time");
+}
+
 /* The pid of the command's first process. */
 static int read_answer(const struct ce_server *server, const char *text, struct ce_error *err)
 {

@@ -104,8 +104,7 @@ static int note_head(struct ce_h2_exchange *exchange)
     struct ce_slice id = {0};
     if (route->id_header)
         id = ce_fields_find(ce_h2_fields_lines(head), route->id_header);
-    size_t prefix = sizeof CE_PROBE_PREFIX - 1;
-    bool is_probe = id.size >= prefix && memcmp(id.data, CE_PROBE_PREFIX, prefix) == 0;
+    bool is_probe = ce_route_is_probe(route, id);
     uint64_t number = is_probe ? 0 : atomic_fetch_add(&route->requests, 1) + 1;
     exchange->counted = !is_probe;
     lane->counts.requests += exchange->counted;

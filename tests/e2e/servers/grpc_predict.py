@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
 """grpc_predict.py: asks model servers by grpcio and Google's protobuf.
 
-Each line of input is a job as JSON, and each job a client of its own: {"address", "kind", "timeout", "calls": [{"model",
-"version", "rows", "metadata"}, ...]}. KIND is typed (fp64_contents) or raw (raw_input_contents). Answers with one line: a list
-with {"code", "message", "fields", "seconds"} of each call ("fields" are metadata), and when it is OK {"request", "response"}
-(the messages' bytes in hexadecimal), "model" and {"shape", "numbers"} of the first output.
+Each line of input is a job as JSON, and each job a client of its own: {"address", "kind", "timeout", "authorities", "gzip",
+"at_once", "calls": [{"model", "version", "rows", "metadata"}, ...]}. The kind is typed (fp64_contents) or raw
+(raw_input_contents); authorities (a PEM file) mean TLS; gzip says whether requests are compressed, and at_once how many of
+them are under way on its one connection. Answers with one line: a list with {"code", "message", "fields", "seconds"} of each
+call ("fields" are metadata), and when it is OK {"request", "response"} (the messages' bytes in hexadecimal), "model" and
+{"shape", "numbers"} of the first output.
 """
+import concurrent.futures
 import importlib.util
 import json
 import pathlib
@@ -43,11 +46,20 @@ def read(answer):
     return {"response": answer.hex(), "model": response.model_name, "shape": list(output.shape), "numbers": numbers}
 
 
-def ask(stub, raw, timeout, model, rows, version="", metadata=None):
-    request = request_of(model, version, rows, raw)
+def connect(job):
+    if not job["authorities"]:
+        return grpc.insecure_channel(job["address"])
+    authorities = pathlib.Path(job["authorities"]).read_bytes()
+    return grpc.secure_channel(job["address"], grpc.ssl_channel_credentials(authorities))
+
+
+def ask(stub, job, model, rows, version="", metadata=None):
+    request = request_of(model, version, rows, job["kind"] == "raw")
+    compression = grpc.Compression.Gzip if job["gzip"] else grpc.Compression.NoCompression
     began = time.monotonic()
     try:
-        answer, call = stub.with_call(request, timeout=timeout, metadata=list((metadata or {}).items()))
+        answer, call = stub.with_call(request, timeout=job["timeout"], metadata=list((metadata or {}).items()),
+                                      compression=compression)
         said = {"request": request.hex(), **read(answer)}
     except grpc.RpcError as error:
         call, said = error, {}
@@ -58,7 +70,7 @@ def ask(stub, raw, timeout, model, rows, version="", metadata=None):
 
 for line in sys.stdin:
     job = json.loads(line)
-    with grpc.insecure_channel(job["address"]) as channel:
+    with connect(job) as channel, concurrent.futures.ThreadPoolExecutor(job["at_once"]) as pool:
         stub = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
-        answers = [ask(stub, job["kind"] == "raw", job["timeout"], **call) for call in job["calls"]]
-    print(json.dumps(answers), flush=True)
+        answers = pool.map(lambda call: ask(stub, job, **call), job["calls"])
+        print(json.dumps(list(answers)), flush=True)
