@@ -3,6 +3,7 @@
 #
 #   make test SAN=address,undefined    the same tests under sanitizers (also: SAN=thread)
 #   make test TESTS=tests/unit         some of them
+#   make test JOBS=1                   one after the other; a file's tests always are
 #   make install PREFIX=/usr/local     DESTDIR is honoured
 #   BUILD=folder                       builds somewhere else than in build/
 
@@ -10,6 +11,8 @@ PREFIX ?= /usr/local
 PYTHON ?= /usr/bin/python3
 SAN ?=
 TESTS ?= tests
+# Most tests wait for something most of the time.
+JOBS ?= $(shell expr $$(nproc) + 1)
 
 BUILD ?= build
 ifeq ($(SAN),)
@@ -36,7 +39,7 @@ demo: all
 test: $(TEST_BUILD)/build.ninja | setup-test
 	@ninja -C $(TEST_BUILD)
 	@$(GET_DUCKDB) $(TEST_BUILD) || $(WITHOUT_PARQUET)
-	@CHAOSEATER_BUILD=$(abspath $(TEST_BUILD)) $(PYTHON) -m pytest -p no:cacheprovider -q -rs $(TESTS)
+	@CHAOSEATER_BUILD=$(abspath $(TEST_BUILD)) $(PYTHON) -m pytest -p no:cacheprovider -n $(JOBS) --dist loadfile -q -rs $(TESTS)
 
 $(BUILD)/build.ninja: | setup
 	@meson setup $(BUILD) --buildtype=release

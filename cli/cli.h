@@ -80,7 +80,8 @@ struct cli_option {
     const char *value; /* what --help calls the value; NULL for a flag */
     const char *doc;
     char letter; /* `-o` for short; 0: there is none */
-    const char *both; /* it shares a line of --help with the next one: what that line says; or NULL */
+    const char
+        *both; /* it shares a line of --help with the next one: what that line says; or NULL */
 };
 
 /* Rows that several commands share. */

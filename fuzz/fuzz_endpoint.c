@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Arbitrary text as an address: it is refused with a sentence, or shown as something that is read
  * as the same again. */
-#include "proxy/endpoint.h"
+#include "net/endpoint.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -32,6 +32,7 @@ for part in "${@:-build}"; do
         ;;
     test)
         need python3-pytest /usr/bin/python3 -c 'import pytest'
+        need python3-pytest-xdist /usr/bin/python3 -c 'import xdist'
         need python3-jsonschema /usr/bin/python3 -c 'import jsonschema'
         need python3-yaml /usr/bin/python3 -c 'import yaml'
         need curl command -v curl

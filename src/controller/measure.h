@@ -56,7 +56,8 @@ struct ce_measure {
     bool out_of_memory;
 };
 
-/* `row_count`: operations of the baseline phase; every phase walks that many rows, round and round. */
+/* `row_count`: operations of the baseline phase; every phase walks that many rows, round and round.
+ */
 struct ce_measure *ce_measure_new(uint64_t row_count); /* NULL: out of memory */
 void ce_measure_free(struct ce_measure *measure);      /* NULL is fine */
 
@@ -68,7 +69,8 @@ void ce_measure_injected(struct ce_measure *measure, int64_t at);
 void ce_measure_rolling_back(struct ce_measure *measure, int64_t at);
 
 /* Seconds from the start of rollback to the first of 5 consecutive slots within tolerance, looking
- * only at slots that ended before `settled` (all their outcomes are in); NaN: not (yet) recovered. */
+ * only at slots that ended before `settled` (all their outcomes are in); NaN: not (yet) recovered.
+ */
 double ce_measure_recovery(const struct ce_measure *measure, int64_t settled);
 
 /* Fills the record's measurements. */

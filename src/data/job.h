@@ -7,8 +7,9 @@
 #include "data/data.h"
 #include "data/stream/stream.h"
 
-#define CE_JOB_PREFIX ((size_t)16 << 20) /* of what cannot be read twice, unless the options say   \
-                                          */
+#define CE_JOB_PREFIX                                                                              \
+    ((size_t)16 << 20) /* of what cannot be read twice, unless the options say                     \
+                        */
 
 /* Refuses (-EINVAL) files that would overwrite each other. `key` may be NULL. */
 int ce_job_check_paths(const char *in, const char *out, const char *key, struct ce_error *err);

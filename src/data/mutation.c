@@ -9,4 +9,3 @@ void ce_mutation_done(struct ce_mutation *mutation)
         mutation->free_ctx(mutation->ctx);
     *mutation = (struct ce_mutation){0};
 }
-

@@ -68,8 +68,8 @@ struct ce_mutation {
     enum ce_mutation_kind kind;
     struct ce_scope scope;
     bool numbers_only; /* a column that is named and holds other things is refused */
-    unsigned needs; /* statistics it uses: enum ce_stat bits of profile.h; MCAR noise needs
-                       CE_STAT_MOMENTS */
+    unsigned needs;    /* statistics it uses: enum ce_stat bits of profile.h; MCAR noise needs
+                          CE_STAT_MOMENTS */
 
     void *ctx; /* first argument of the callbacks; freed by ce_mutation_done() with free_ctx */
     void (*free_ctx)(void *ctx);

@@ -48,7 +48,7 @@ struct ce_injection {
     uint64_t seed;
     int64_t duration; /* of the fault phase, ns */
     const char
-        *rule; /* its name among the rules of a proxy that stands alone; NULL in experiments */
+        *rule;      /* its name among the rules of a proxy that stands alone; NULL in experiments */
     unsigned place; /* of that rule: see struct ce_hook */
 };
 

@@ -26,7 +26,7 @@
 #include "base/random.h"
 #include "faults/fault.h"
 #include "inference/inference.h"
-#include "proxy/client.h"
+#include "net/client.h"
 #include "proxy/proxy.h"
 
 /* ---- the parameters of all of them ---- */
@@ -206,7 +206,7 @@ struct ce_witness {
     const char *locator;                  /* see struct ce_message */
     struct ce_http_answer direct, routed; /* empty unless their results are 0 */
     int direct_result, routed_result;     /* 0, or the negative errno that ended the call */
-    uint64_t row;      /* the dataset row that it was about */
+    uint64_t row;                         /* the dataset row that it was about */
 };
 /* Sends the sample request for the first dataset row from `row` on that the filter lets through,
  * straight to the upstream, then through the route. `timeout_ns` is for the call through the route.

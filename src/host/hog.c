@@ -68,7 +68,8 @@ static bool take_chunk(struct held *held, uint64_t size)
         mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (chunk == MAP_FAILED)
         return false;
-    /* In huge pages the kernel gives memory back some twenty times faster when the hog is killed. */
+    /* In huge pages the kernel gives memory back some twenty times faster when the hog is killed.
+     */
     (void)madvise(chunk, size, MADV_HUGEPAGE);
     *chunk = (struct chunk){.next = held->first, .size = size, .locked = lock_pages(chunk, size)};
     touch(chunk);

@@ -81,7 +81,7 @@ struct ce_value {
 
 struct ce_values {
     struct ce_value *values; /* in the order of their bytes in the message */
-    size_t count;
+    size_t count, room;
     size_t rows;         /* the largest leading dimension; 0 when it cannot be told */
     size_t without_data; /* tensors of which the message holds no values */
     void *frames;        /* what ce_values_apply() needs to keep lengths right; from malloc() */

@@ -99,7 +99,8 @@ static int read_tensor(const struct ce_spans *spans, uint32_t i, struct ce_oip_t
     return 0;
 }
 
-/* What is nested stands in the flat list of spans in just the order that is wanted. */
+/* What is nested stands in the flat list of spans in just the order that is wanted. A value differs
+ * from the one before it by its text and index alone. */
 static int read_data(const struct ce_spans *spans, const struct ce_oip_tensor *tensor,
                      size_t ordinal, struct ce_values *values, struct ce_error *err)
 {
@@ -111,15 +112,20 @@ static int read_data(const struct ce_spans *spans, const struct ce_oip_tensor *t
         .ordinal = ordinal,
         .width = tensor->width,
     };
-    for (uint32_t i = tensor->data + 1; i < spans->spans[tensor->data].next; i++) {
+    size_t index = 0;
+    uint32_t first = tensor->data + 1, end = spans->spans[tensor->data].next;
+    if (first < end)
+        CE_TRY(ce_values_reserve(values, end - first, err));
+    for (uint32_t i = first; i < end; i++) {
         if (ce_span_kind(spans, i) == CE_SPAN_OBJECT)
             return ce_fail(err, EINVAL, "at byte %u: an object among a tensor's data",
                            (unsigned)spans->spans[i].start);
         if (!ce_span_is_scalar(spans, i))
             continue;
-        value.text = ce_span_text(spans, i);
         CE_TRY(ce_values_append(values, &value, err));
-        value.index++;
+        struct ce_value *last = &values->values[values->count - 1];
+        last->text = ce_span_text(spans, i);
+        last->index = index++;
     }
     return 0;
 }

@@ -8,21 +8,25 @@
 #include "inference/protocol.h"
 #include "inference/types.h"
 
-int ce_values_append(struct ce_values *values, const struct ce_value *value, struct ce_error *err)
+int ce_values_reserve(struct ce_values *values, size_t more, struct ce_error *err)
 {
     enum { FIRST = 64 };
-    size_t count = values->count;
-    bool full = count == 0 || (count >= FIRST && (count & (count - 1)) == 0);
-    if (count == CE_VALUES_MAX)
+    size_t room = values->room > 0 ? 2 * values->room : FIRST;
+    if (values->count == CE_VALUES_MAX)
         return ce_fail(err, EINVAL, "the message holds more than %zu values", CE_VALUES_MAX);
-    if (full) {
-        struct ce_value *larger =
-            reallocarray(values->values, count > 0 ? 2 * count : FIRST, sizeof *larger);
-        if (!larger)
-            return ce_fail_memory(err);
-        values->values = larger;
-    }
-    values->values[values->count++] = *value;
+    if (more <= values->room - values->count)
+        return 0;
+    if (more > CE_VALUES_MAX - values->count)
+        more = CE_VALUES_MAX - values->count;
+    if (room < values->count + more)
+        room = values->count + more;
+    if (room > CE_VALUES_MAX)
+        room = CE_VALUES_MAX;
+    struct ce_value *larger = reallocarray(values->values, room, sizeof *larger);
+    if (!larger)
+        return ce_fail_memory(err);
+    values->values = larger;
+    values->room = room;
     return 0;
 }
 

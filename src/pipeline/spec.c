@@ -8,7 +8,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
-#include "proxy/url.h"
+#include "net/url.h"
 
 /* ---- the keys ---- */
 

@@ -46,7 +46,7 @@ struct ce_pipeline_spec {
 
     /* http */
     char *url;
-    char *ca; /* NULL: the system's */
+    char *ca;              /* NULL: the system's */
     int protocol;          /* CE_SPEAKS_ */
     char *model, *version; /* NULL: none */
     char *dataset, *label;

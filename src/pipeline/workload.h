@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #include "inference/inference.h"
-#include "proxy/endpoint.h"
+#include "net/endpoint.h"
 
 /* Ready-made requests with their labels. */
 struct ce_operation {

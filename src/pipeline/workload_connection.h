@@ -6,9 +6,9 @@
 
 #include <sys/queue.h>
 
-#include "proxy/endpoint.h"
+#include "net/endpoint.h"
+#include "net/http1.h"
 #include "proxy/h2/caller.h"
-#include "proxy/http1.h"
 
 struct ce_bytes {
     char *data;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The fault proxy: a reverse proxy for HTTP/1.1 and HTTP/2 (gRPC) on one epoll thread or several,
- * with a chain of hooks that faults attach to. Of HTTP/2 each stream is an exchange of its own: what
- * is said of a connection below holds for the stream, and a reset is one of it alone.
+ * with a chain of hooks that faults attach to. Of HTTP/2 each stream is an exchange of its own:
+ * what is said of a connection below holds for the stream, and a reset is one of it alone.
  *
  * A message that no hook asked for passes through unchanged: every byte, header order and case
  * included (hop-by-hop fields follow RFC 9110). A hook that wants a body gets it whole, de-chunked,
@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #include "base/slice.h"
-#include "proxy/endpoint.h"
+#include "net/endpoint.h"
 
 #define CE_PROBE_PREFIX "probe-"
 
@@ -142,7 +142,7 @@ struct ce_route_config {
                            The route holds it, and that of the upstream's endpoint */
     const char *authorities; /* PEM file: who is trusted by hooks that ask other upstreams over TLS;
                                 NULL: the system's */
-    bool mark;  /* responses of which a rule made something get "X-Chaos-Fault: NAME[, NAME]" */
+    bool mark; /* responses of which a rule made something get "X-Chaos-Fault: NAME[, NAME]" */
 };
 /* The route belongs to the proxy and ends with it. */
 int ce_proxy_add_route(struct ce_proxy *proxy, const struct ce_route_config *config,
@@ -154,10 +154,9 @@ const struct ce_endpoint *ce_route_endpoint(const struct ce_route *route);
 const struct ce_endpoint *ce_route_upstream(const struct ce_route *route);
 
 /* Adds a rule to the route's chain; it holds for requests whose head arrives from now on. The chain
- * runs in the order of the hooks' places, at one place in that of arming, and ends at the first rule
- * that does not let the message pass.
- * `hook` and `ctx` must live until ce_rule_disarm() has returned. -ENOSPC: the route has 16 rules
- * already. */
+ * runs in the order of the hooks' places, at one place in that of arming, and ends at the first
+ * rule that does not let the message pass. `hook` and `ctx` must live until ce_rule_disarm() has
+ * returned. -ENOSPC: the route has 16 rules already. */
 int ce_route_arm(struct ce_route *route, const struct ce_hook *hook, void *ctx,
                  struct ce_rule **ret_rule, struct ce_error *err);
 /* Removes the rule: no callback runs or will run any more when this returns; messages that it still

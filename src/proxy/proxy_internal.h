@@ -16,9 +16,9 @@
 #include <stdatomic.h>
 #include <sys/queue.h>
 
+#include "net/http1.h"
+#include "net/tls.h"
 #include "proxy/hooks.h"
-#include "proxy/http1.h"
-#include "proxy/tls.h"
 
 enum {
     CE_BLOCK_SIZE = 16 * 1024,

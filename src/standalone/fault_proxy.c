@@ -12,8 +12,8 @@
 #include "chaoseater.h"
 #include "faults/chosen.h"
 #include "inference/inference.h"
-#include "proxy/tls.h"
-#include "proxy/url.h"
+#include "net/tls.h"
+#include "net/url.h"
 #include "standalone/control.h"
 
 /* ---- what was asked for ---- */

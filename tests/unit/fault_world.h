@@ -15,7 +15,7 @@
 #include "base/clock.h"
 #include "check.h"
 #include "faults/traffic.h"
-#include "proxy/http1.h"
+#include "net/http1.h"
 
 #define PATH "/v2/models/churn/infer"
 

@@ -13,9 +13,9 @@
 #include "base/file.h"
 #include "check.h"
 #include "host/process.h"
+#include "net/client.h"
 #include "pipeline/embedded/processes.h"
 #include "pipeline/pipeline.h"
-#include "proxy/client.h"
 
 /* Generous: it only runs out when something is broken. */
 static const int64_t patience = 20 * CE_SECOND;

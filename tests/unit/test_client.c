@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proxy/client.h"
+#include "net/client.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Addresses as people write them, names, and sockets that are in the way. */
-#include "proxy/endpoint.h"
+#include "net/endpoint.h"
 
 #include <netinet/in.h>
 #include <sys/stat.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proxy/http1.h"
+#include "net/http1.h"
 
 #include <stdint.h>
 

@@ -28,7 +28,7 @@ static void both_parsers_see_the_same_in_the_corpus(void)
 #include "base/file.h"
 #include "base/random.h"
 #include "files.h"
-#include "proxy/http1.h"
+#include "net/http1.h"
 
 enum kind { REQUEST, RESPONSE, RESPONSE_TO_HEAD, KINDS };
 

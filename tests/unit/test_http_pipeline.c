@@ -13,11 +13,11 @@
 #include "base/spawn.h"
 #include "check.h"
 #include "host/process.h"
+#include "net/url.h"
 #include "pipeline/http/ask.h"
 #include "pipeline/http/server.h"
 #include "pipeline/http/tree.h"
 #include "pipeline/pipeline.h"
-#include "proxy/url.h"
 
 /* Generous: it only runs out when something is broken. */
 static const int64_t patience = 20 * CE_SECOND;

@@ -100,7 +100,8 @@ static void errors_name_the_place(void)
     CHECK(profile_text(&folder, "a\n1\n\"2\n", &profile, &err) == -EINVAL);
     CHECK_TEXT(strrchr(err.where, ':'), ":3");
     CHECK(profile.columns == NULL);
-    CHECK(ce_profile_read(folder_file(&folder, "absent.csv"), CE_STAT_MOMENTS, 1, &profile, &err) == -ENOENT);
+    CHECK(ce_profile_read(folder_file(&folder, "absent.csv"), CE_STAT_MOMENTS, 1, &profile, &err) ==
+          -ENOENT);
 }
 
 int main(void)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* TLS in the proxy: with clients, with upstreams, and what goes wrong with either. */
-#include "proxy/tls.h"
+#include "net/tls.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -8,9 +8,9 @@
 #include <signal.h>
 
 #include "h2_world.h"
-#include "proxy/client.h"
+#include "net/client.h"
+#include "net/url.h"
 #include "proxy/h2/call.h"
-#include "proxy/url.h"
 #include "tls_peer.h"
 
 static struct certificates certificates;

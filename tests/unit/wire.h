@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "proxy/endpoint.h"
+#include "net/endpoint.h"
 
 static inline void wire_block(int fd)
 {

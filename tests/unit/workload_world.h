@@ -16,8 +16,8 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "check.h"
+#include "net/http1.h"
 #include "pipeline/workload.h"
-#include "proxy/http1.h"
 
 enum act {
     ANSWER,             /* the row that the body names, as the prediction */

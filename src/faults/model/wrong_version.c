@@ -19,7 +19,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "faults/traffic.h"
-#include "proxy/url.h"
+#include "net/url.h"
 
 struct wrong_version {
     struct ce_traffic_params traffic;

@@ -12,7 +12,7 @@
 
 #include "base/identity.h"
 #include "journal/journal.h"
-#include "proxy/endpoint.h"
+#include "net/endpoint.h"
 
 struct ce_processes;
 

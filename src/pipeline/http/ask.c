@@ -10,9 +10,9 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "net/line.h"
 #include "proxy/h2/call.h"
 #include "proxy/h2/grpc.h"
-#include "proxy/line.h"
 
 /* ---- whether it is there ---- */
 

@@ -4,8 +4,8 @@
 #ifndef CE_PIPELINE_HTTP_ASK_H
 #define CE_PIPELINE_HTTP_ASK_H
 
+#include "net/client.h"
 #include "pipeline/http/operations.h"
-#include "proxy/client.h"
 
 /* Gives the url's endpoint an address that a connection can be made to, and makes one: over TLS, up
  * to the end of the handshake. */

@@ -92,7 +92,7 @@ static int fail_no_label(struct reader *reader, struct ce_error *err)
     const char *near =
         ce_text_nearest(reader->label, (const char *const *)table->names, table->column_count);
     ce_text_show(reader->label, shown);
-    return ce_fail(err, ENOENT, "label: '%.80s' has no column '%s'%s%s%s (there are: %s)",
+    return ce_fail(err, ENOENT, "label: '%.160s' has no column '%s'%s%s%s (there are: %s)",
                    reader->path, shown, near ? "; did you mean '" : "", near ? near : "",
                    near ? "'?" : "", list);
 }

@@ -3,8 +3,8 @@
 #ifndef CE_PIPELINE_HTTP_OPERATIONS_H
 #define CE_PIPELINE_HTTP_OPERATIONS_H
 
+#include "net/url.h"
 #include "pipeline/http/judge.h"
-#include "proxy/url.h"
 
 /* One request for each row, in their order, judged by `judge`. Path and Host are those of the url,
  * of which the operations borrow; they own the rest. *ret_key: as for ce_pipeline_check(). */

@@ -40,8 +40,8 @@ int ce_server_restart(struct ce_server *server, struct ce_error *err);
 int ce_server_process(struct ce_server *server, struct ce_process_id *ret_id, struct ce_error *err);
 /* Whether the command's first process lives; if not, the error says the same. */
 int ce_server_alive(struct ce_server *server, struct ce_error *err);
-/* For one that lives, but was waited for in vain, with `r` and what `err` says: returns `r`, and the
- * error tells so and quotes its last words. */
+/* For one that lives, but was waited for in vain, with `r` and what `err` says: returns `r`, and
+ * the error tells so and quotes its last words. */
 int ce_server_late(const struct ce_server *server, int r, struct ce_error *err);
 
 /* "end-server": ends a keeper with all that is below it. */

@@ -8,9 +8,9 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "net/line.h"
 #include "proxy/h2/caller.h"
 #include "proxy/h2/grpc.h"
-#include "proxy/line.h"
 
 enum {
     ANSWER_MAX = 64 * 1024 * 1024,

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "base/slice.h"
-#include "proxy/endpoint.h"
+#include "net/endpoint.h"
 
 struct ce_grpc_call {
     const char *path;      /* "/package.Service/Method" */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proxy/client.h"
+#include "net/client.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -8,8 +8,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "proxy/http1.h"
-#include "proxy/line.h"
+#include "net/http1.h"
+#include "net/line.h"
 
 enum {
     ANSWER_MAX = 64 * 1024 * 1024,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proxy/endpoint.h"
+#include "net/endpoint.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "proxy/tls.h"
+#include "net/tls.h"
 
 enum { ENDPOINT_TEXT_SIZE = CE_NAME_MAX + 8 };
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Where a server listens, as a user writes it: http://host:port/prefix, https:// likewise, h2c://
  * (HTTP/2 without TLS, as gRPC servers speak it), unix:/path, or host:port, which means http. */
-#ifndef CE_PROXY_URL_H
-#define CE_PROXY_URL_H
+#ifndef CE_NET_URL_H
+#define CE_NET_URL_H
 
-#include "proxy/endpoint.h"
+#include "net/endpoint.h"
 
 struct ce_url {
     struct ce_endpoint endpoint; /* a name is not looked up yet */

@@ -8,8 +8,8 @@
  * A socket belongs to the namespace in which it was made, whoever uses it. So a pipeline in a
  * network namespace of its own hands out sockets, and proxy and workload reach it without leaving
  * theirs. */
-#ifndef CE_PROXY_ENDPOINT_H
-#define CE_PROXY_ENDPOINT_H
+#ifndef CE_NET_ENDPOINT_H
+#define CE_NET_ENDPOINT_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -48,8 +48,8 @@ struct ce_endpoint {
      * Any thread. */
     int (*make_socket)(void *ctx, int family, struct ce_error *err);
     void *ctx;
-    struct ce_tls *tls; /* not NULL: who connects there is to speak TLS, as a client of that context;
-                           the caller's */
+    struct ce_tls *tls; /* not NULL: who connects there is to speak TLS, as a client of that
+                           context; the caller's */
 };
 
 /* Loopback, IPv4. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proxy/url.h"
+#include "net/url.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/text.h"
-#include "proxy/tls.h"
+#include "net/tls.h"
 
 void ce_url_done(struct ce_url *url)
 {

@@ -5,8 +5,8 @@
  * certificates, and the name that they have to be for). It never changes and is shared by all
  * threads. A link is the state of one connection; it is used by one thread at a time and never
  * blocks. */
-#ifndef CE_PROXY_TLS_H
-#define CE_PROXY_TLS_H
+#ifndef CE_NET_TLS_H
+#define CE_NET_TLS_H
 
 #include <stdbool.h>
 #include <sys/types.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proxy/line.h"
+#include "net/line.h"
 
 #include <poll.h>
 #include <string.h>

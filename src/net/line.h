@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* A connection that is waited for, up to a deadline: for single calls, outside any event loop. */
-#ifndef CE_PROXY_LINE_H
-#define CE_PROXY_LINE_H
+#ifndef CE_NET_LINE_H
+#define CE_NET_LINE_H
 
 #include <sys/types.h>
 
-#include "proxy/endpoint.h"
-#include "proxy/tls.h"
+#include "net/endpoint.h"
+#include "net/tls.h"
 
 struct ce_line {
     int fd;

@@ -5,8 +5,8 @@
  * Strict: what two parsers could read differently is refused (both Content-Length and
  * Transfer-Encoding, several lengths, a body with CONNECT, blanks before the colon, bare CR,
  * obs-fold, in trailers as well, control characters, lengths that overflow). */
-#ifndef CE_PROXY_HTTP1_H
-#define CE_PROXY_HTTP1_H
+#ifndef CE_NET_HTTP1_H
+#define CE_NET_HTTP1_H
 
 #include <stdbool.h>
 #include <stddef.h>

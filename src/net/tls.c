@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proxy/tls.h"
+#include "net/tls.h"
 
 #include <arpa/inet.h>
 #include <openssl/err.h>

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* One HTTP/1.1 call on a connection of its own, blocking with a deadline: what probes and health
  * checks need. */
-#ifndef CE_PROXY_CLIENT_H
-#define CE_PROXY_CLIENT_H
+#ifndef CE_NET_CLIENT_H
+#define CE_NET_CLIENT_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#include "proxy/endpoint.h"
+#include "net/endpoint.h"
 
 struct ce_http_call {
     const char *method; /* "GET", "POST" */
