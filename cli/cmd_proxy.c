@@ -36,16 +36,8 @@ static json_int_t number_of(const json_t *object, const char *key)
     return json_integer_value(json_object_get(object, key));
 }
 
-static int print_end(const struct cli_args *args, char *text, struct ce_error *err)
+static void print_counts(const json_t *json)
 {
-    json_t *json = json_loads(text, 0, NULL);
-    if (json_is_false(json_object_get(json, "drained")))
-        fputs("chaoseater: the time to drain is over: requests under way were cut off\n", stderr);
-    if (args->json) {
-        json_decref(json);
-        return cli_print_json_text(text, err);
-    }
-    ce_string_free(text);
     printf("%lld requests on %lld connections, %lld errors\n",
            (long long)number_of(json, "requests"), (long long)number_of(json, "connections"),
            (long long)number_of(json, "errors"));
@@ -56,8 +48,28 @@ static int print_end(const struct cli_args *args, char *text, struct ce_error *e
     json_array_foreach(json_object_get(json, "rules"), i, rule) printf(
         "%-30s %12lld %12lld %12lld\n", text_of(rule, "id"), (long long)number_of(rule, "eligible"),
         (long long)number_of(rule, "selected"), (long long)number_of(rule, "changed"));
+}
+
+/* Hits that were asked for and are missing make it a failure; what was counted is told all the
+ * same. */
+static int print_end(const struct cli_args *args, char *text, struct ce_error *err)
+{
+    json_t *json = json_loads(text, 0, NULL);
+    bool lost = json_is_true(json_object_get(json, "hits_lost"));
+    if (json_is_false(json_object_get(json, "drained")))
+        fputs("chaoseater: the time to drain is over: requests under way were cut off\n", stderr);
+    if (lost)
+        fprintf(stderr, "chaoseater: '%s' could not be written: hits are missing in it\n",
+                args->hits);
+    int exit_code = CE_EXIT_PASSED;
+    if (args->json) {
+        exit_code = cli_print_json_text(text, err);
+    } else {
+        print_counts(json);
+        ce_string_free(text);
+    }
     json_decref(json);
-    return CE_EXIT_PASSED;
+    return lost ? CE_EXIT_FAILED : exit_code;
 }
 
 /* ---- running it ---- */

@@ -209,10 +209,10 @@ struct ce_fault_proxy_options {
     void *ready_ctx;
 };
 /* Serves until the signal, then drains. Nothing outlives it. `ret_json` (may be NULL) is what
- * `proxy --json` prints at the end: {"seed", "drained", "requests", "responses", "errors",
- * "connections", "refused", "rules"}; free it with ce_string_free(). -EADDRINUSE: an address to
- * listen on is taken; -EINVAL, -ENOENT, -ERANGE, -ENOTSUP: an option or a rule is wrong. Call it
- * from a process in which the signal is handled by this thread. */
+ * `proxy --json` prints at the end: {"seed", "drained", "hits_lost", "requests", "responses",
+ * "errors", "connections", "refused", "rules"}; free it with ce_string_free(). -EADDRINUSE: an
+ * address to listen on is taken; -EINVAL, -ENOENT, -ERANGE, -ENOTSUP: an option or a rule is wrong.
+ * Call it from a process in which the signal is handled by this thread. */
 CE_API int ce_fault_proxy_run(const struct ce_fault_proxy *proxy,
                               const struct ce_fault_proxy_options *options, char **ret_json,
                               struct ce_error *err);

@@ -291,6 +291,11 @@ static int check_http(struct keys *keys, struct ce_error *err)
     CE_TRY(check_url(keys, err));
     CE_TRY(check_path(keys, "health", keys->spec->health, err));
     CE_TRY(check_env(keys, err));
+    if (keys->spec->command.count == 0 && is_given(keys, "command")) {
+        keys->at = "command";
+        return ce_fail(err, EINVAL,
+                       "command: is empty; leave it out for a server that runs already");
+    }
     if (keys->spec->labels.count == 1) {
         keys->at = "labels";
         return ce_fail(err, EINVAL, "labels: one class alone leaves nothing to predict");

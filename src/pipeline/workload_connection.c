@@ -158,7 +158,7 @@ static int begin_grpc(const struct ce_connection *connection,
 int ce_connection_request(struct ce_connection *connection,
                           const struct ce_connection_request *request)
 {
-    connection->write_failed = connection->answering = connection->head_done =
+    connection->write_failed = connection->answering = connection->ended = connection->head_done =
         connection->keep_alive = false;
     connection->sent = connection->out.size = connection->head.size = connection->payload.size = 0;
     connection->status = 0;
@@ -263,6 +263,7 @@ static int receive(struct ce_connection *connection)
             return errno == EAGAIN ? 0 : -errno;
         if (n == 0) {
             connection->keep_alive = false;
+            connection->ended = true;
             return connection->head_done && connection->body.framing == CE_HTTP_UNTIL_CLOSE
                        ? 1
                        : -ECONNRESET;
@@ -312,5 +313,6 @@ bool ce_connection_reusable(const struct ce_connection *connection)
 
 bool ce_connection_was_stale(const struct ce_connection *connection, int failure)
 {
-    return failure == -ECONNRESET && connection->requests > 1 && !connection->answering;
+    return failure == -ECONNRESET && connection->ended && connection->requests > 1 &&
+           !connection->answering;
 }

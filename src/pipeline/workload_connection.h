@@ -23,6 +23,7 @@ struct ce_connection {
     bool writing; /* epoll tells when the socket takes more */
     bool write_failed;
     bool answering; /* at least one byte of the answer has come */
+    bool ended;     /* by the server, in order: no reset */
     bool head_done;
     bool keep_alive;   /* as the answer says */
     uint64_t requests; /* begun on this connection */
@@ -67,7 +68,7 @@ int ce_connection_rest(struct ce_connection *connection);
 /* After a complete answer: whether another request may follow. */
 bool ce_connection_reusable(const struct ce_connection *connection);
 /* After a failure: whether the server had closed this connection before the request reached it, as
- * it may at any time while a connection is idle. */
+ * it may at any time while a connection is idle. A reset is an answer to the request. */
 bool ce_connection_was_stale(const struct ce_connection *connection, int failure);
 
 #endif

@@ -250,11 +250,13 @@ static char *describe_end(const struct service *service, bool drained)
 {
     struct ce_route_counts counts;
     ce_route_count(service->route, &counts);
-    ce_autojson json_t *json = json_pack(
-        "{s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:o}", "seed", (json_int_t)service->seed, "drained",
-        drained, "requests", (json_int_t)counts.requests, "responses", (json_int_t)counts.responses,
-        "errors", (json_int_t)counts.errors, "connections", (json_int_t)counts.connections,
-        "refused", (json_int_t)counts.refused, "rules", ce_rules_json(service->rules));
+    bool hits_lost = ce_hits_problem(service->hits, NULL) < 0;
+    ce_autojson json_t *json =
+        json_pack("{s:I, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:o}", "seed",
+                  (json_int_t)service->seed, "drained", drained, "hits_lost", hits_lost, "requests",
+                  (json_int_t)counts.requests, "responses", (json_int_t)counts.responses, "errors",
+                  (json_int_t)counts.errors, "connections", (json_int_t)counts.connections,
+                  "refused", (json_int_t)counts.refused, "rules", ce_rules_json(service->rules));
     return json ? ce_json_text(json) : NULL;
 }
 
@@ -273,11 +275,9 @@ static int serve(struct service *service, const struct ce_fault_proxy *proxy, ch
     /* Faults stay for what is under way: it is answered as it would have been. */
     bool drained = ce_proxy_drain(service->proxy, service->drain) == 0;
     ce_control_stop(ce_take(service->control));
-    CE_TRY(ce_hits_problem(service->hits, err));
-    if (!ret_json)
-        return 0;
-    *ret_json = describe_end(service, drained);
-    return *ret_json ? 0 : ce_fail_memory(err);
+    if (ret_json && !(*ret_json = describe_end(service, drained)))
+        return ce_fail_memory(err);
+    return 0;
 }
 
 int ce_fault_proxy_run(const struct ce_fault_proxy *proxy,

@@ -45,6 +45,12 @@ static int take_text(const json_t *object, const char *key, const char **ret_tex
     return 0;
 }
 
+static int fail_twice(const char *key, const char *where, struct ce_error *err)
+{
+    return ce_fail(err, EINVAL, "%s: stands in parameters and in %s; one of them is enough", key,
+                   where);
+}
+
 /* {"Name": "regex"} is "Name: regex" among a fault's parameters. */
 static int take_header(const json_t *header, json_t *parameters, struct ce_error *err)
 {
@@ -53,6 +59,8 @@ static int take_header(const json_t *header, json_t *parameters, struct ce_error
     if (!regex || json_object_size(header) != 1)
         return ce_fail(err, EINVAL,
                        "filter.header: takes one header, as in {\"X-Tenant\": \"^a\"}");
+    if (json_object_get(parameters, "header"))
+        return fail_twice("header", "filter", err);
     ce_autofree char *text = ce_format("%s: %s", json_object_iter_key(member), regex);
     if (!text || json_object_set_new(parameters, "header", json_string(text)) < 0)
         return ce_fail_memory(err);
@@ -72,6 +80,8 @@ static int take_filter(const json_t *filter, json_t *parameters, struct ce_error
             CE_TRY(take_header(value, parameters, err));
         else if (!json_is_string(value))
             return ce_fail(err, EINVAL, "filter.%s: takes a text", key);
+        else if (json_object_get(parameters, key))
+            return fail_twice(key, "filter", err);
         else if (json_object_set(parameters, key, value) < 0)
             return ce_fail_memory(err);
     }
@@ -86,6 +96,8 @@ static int take_parameters(struct ce_rule_document *document, struct ce_error *e
     if (given && !json_is_object(given))
         return ce_fail(err, EINVAL, "parameters: takes an object of names and values");
     document->parameters = given ? json_deep_copy(given) : json_object();
+    if (share && json_object_get(given, "share"))
+        return fail_twice("share", "the rule itself", err);
     if (!document->parameters ||
         (share && json_object_set(document->parameters, "share", share) < 0))
         return ce_fail_memory(err);

@@ -298,6 +298,8 @@ def test_taking_a_rule_away_lets_go_of_what_it_held(controlled):
     ({"fault": "memory_leak"}, 400, "needs a run"),
     ({"fault": "node_failure"}, 400, "needs a run"),
     ({"fault": "missing_data", "parameters": {"where": "age >"}}, 400, "where"),
+    ({"fault": "slow_inference", "share": 0.5, "parameters": {"share": 0.1}}, 400, "one of them"),
+    ({"fault": "slow_inference", "filter": {"path": "a"}, "parameters": {"path": "b"}}, 400, "one of them"),
     ({}, 400, "fault"),
     ([], 400, "object"),
     ({"id": "no/slash", "fault": "slow_inference"}, 400, "id"),
@@ -395,3 +397,12 @@ def test_it_takes_no_port_with_it_when_it_is_killed(start):
     proxy.process.wait()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", proxy.port))
+
+
+def test_hits_that_cannot_be_written_are_told_with_all_that_was_counted(start):
+    proxy = start("--json", "--hits", "/dev/full", "--fault", "model_unavailable")
+    assert proxy.predict(proxy.connect(), "r-0")[0].status == 503
+    code, out, err = proxy.stop()
+    assert code == 4
+    assert json.loads(out)["hits_lost"] is True and json.loads(out)["requests"] == 1
+    assert "/dev/full" in err

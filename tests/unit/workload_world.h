@@ -32,6 +32,7 @@ enum act {
     WRONG_BODY,
     EMPTY_BODY,
     RESET,
+    VANISH, /* closed in order, without an answer */
     SILENCE,
     STALL, /* nothing of anybody's is served for 200 ms, then ANSWER */
 };
@@ -157,6 +158,8 @@ static inline bool perform(struct server *server, const struct client *client, c
     case EMPTY_BODY:
         send_answer(client, "", "", "");
         return true;
+    case VANISH:
+        return false;
     case RESET: {
         struct linger abrupt = {.l_onoff = 1, .l_linger = 0};
         (void)setsockopt(client->fd, SOL_SOCKET, SO_LINGER, &abrupt, sizeof abrupt);
