@@ -99,12 +99,11 @@ static int read_tensor(const struct ce_spans *spans, uint32_t i, struct ce_oip_t
     return 0;
 }
 
-/* What is nested stands in the flat list of spans in just the order that is wanted. A value differs
- * from the one before it by its text and index alone. */
+/* What is nested stands in the flat list of spans in just the order that is wanted. */
 static int read_data(const struct ce_spans *spans, const struct ce_oip_tensor *tensor,
                      size_t ordinal, struct ce_values *values, struct ce_error *err)
 {
-    struct ce_value value = {
+    const struct ce_value first = {
         .tensor = tensor->name,
         .class_name = {"", 0},
         .type = tensor->type,
@@ -112,21 +111,18 @@ static int read_data(const struct ce_spans *spans, const struct ce_oip_tensor *t
         .ordinal = ordinal,
         .width = tensor->width,
     };
-    size_t index = 0;
-    uint32_t first = tensor->data + 1, end = spans->spans[tensor->data].next;
-    if (first < end)
-        CE_TRY(ce_values_reserve(values, end - first, err));
-    for (uint32_t i = first; i < end; i++) {
+    uint32_t begin = tensor->data + 1, end = spans->spans[tensor->data].next;
+    size_t at = values->count, count = 0;
+    for (uint32_t i = begin; i < end; i++) {
         if (ce_span_kind(spans, i) == CE_SPAN_OBJECT)
             return ce_fail(err, EINVAL, "at byte %u: an object among a tensor's data",
                            (unsigned)spans->spans[i].start);
-        if (!ce_span_is_scalar(spans, i))
-            continue;
-        CE_TRY(ce_values_append(values, &value, err));
-        struct ce_value *last = &values->values[values->count - 1];
-        last->text = ce_span_text(spans, i);
-        last->index = index++;
+        count += ce_span_is_scalar(spans, i);
     }
+    CE_TRY(ce_values_append_all(values, &first, count, err));
+    for (uint32_t i = begin; i < end; i++)
+        if (ce_span_is_scalar(spans, i))
+            values->values[at++].text = ce_span_text(spans, i);
     return 0;
 }
 
@@ -200,7 +196,7 @@ static int read_tensors(const struct ce_message *message, const struct ce_spans 
 static int read_message(const struct ce_message *message, const char *member,
                         struct ce_values *values, struct ce_error *err)
 {
-    size_t json;
+    size_t json = 0;
     uint32_t tensors;
     CE_TRY(json_size(message, &json, err));
     CE_CLEANUP(ce_spans_done) struct ce_spans spans;
@@ -300,7 +296,7 @@ static int rename_model(const struct ce_message *message, struct ce_slice model,
                         struct ce_slice version, struct ce_remade *ret, struct ce_error *err)
 {
     CE_CLEANUP(ce_patches_done) struct ce_patches patches = {0};
-    size_t json;
+    size_t json = 0;
     CE_TRY(json_size(message, &json, err));
     CE_CLEANUP(ce_spans_done) struct ce_spans spans;
     CE_TRY(ce_spans_scan(&spans, message->body, json, err));

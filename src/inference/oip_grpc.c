@@ -265,7 +265,7 @@ static void name_append(struct renaming *renaming, uint64_t number, struct ce_sl
 static int name_replace(struct renaming *renaming, const struct ce_message *message,
                         uint64_t number, struct ce_slice name, struct ce_error *err)
 {
-    struct ce_pb_field field;
+    struct ce_pb_field field = {0};
     if (name.size == 0)
         return 0;
     int r = name_find(message, number, &field);
@@ -300,7 +300,7 @@ static int message_rename(const struct ce_message *message, struct ce_slice mode
     CE_TRY(name_replace(&renaming, message, CE_GRPC_MODEL_NAME, model, err));
     CE_TRY(name_replace(&renaming, message, CE_GRPC_MODEL_VERSION, version, err));
 
-    struct ce_remade made;
+    struct ce_remade made = {0};
     CE_TRY(patched(message, renaming.frames, renaming.count, renaming.patches, renaming.count,
                    &made, err));
     /* What was missing goes to the end, where it counts most. */

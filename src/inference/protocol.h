@@ -15,19 +15,12 @@
 /* More are refused: nobody's predictions, and their list would take 100 MB. */
 #define CE_VALUES_MAX ((size_t)1 << 20)
 
-/* Makes room for so many more, or for as many of them as are allowed. 0; -ENOMEM; -EINVAL when not
- * one more is. */
-int ce_values_reserve(struct ce_values *values, size_t more, struct ce_error *err);
-
-/* Appends; the first one allocates. As above. */
-static inline int ce_values_append(struct ce_values *values, const struct ce_value *value,
-                                   struct ce_error *err)
-{
-    if (values->count == values->room)
-        CE_TRY(ce_values_reserve(values, 1, err));
-    values->values[values->count++] = *value;
-    return 0;
-}
+/* Appends; the first one allocates. 0; -ENOMEM; -EINVAL when there are too many. */
+int ce_values_append(struct ce_values *values, const struct ce_value *value, struct ce_error *err);
+/* Appends a tensor's values at once: all like `first`, but that the index rises. Their texts are
+ * for the caller to fill in. As above. */
+int ce_values_append_all(struct ce_values *values, const struct ce_value *first, size_t count,
+                         struct ce_error *err);
 
 /* ---- patches ---- */
 

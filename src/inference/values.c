@@ -8,25 +8,43 @@
 #include "inference/protocol.h"
 #include "inference/types.h"
 
-int ce_values_reserve(struct ce_values *values, size_t more, struct ce_error *err)
+static int reserve(struct ce_values *values, size_t more, struct ce_error *err)
 {
     enum { FIRST = 64 };
-    size_t room = values->room > 0 ? 2 * values->room : FIRST;
-    if (values->count == CE_VALUES_MAX)
-        return ce_fail(err, EINVAL, "the message holds more than %zu values", CE_VALUES_MAX);
-    if (more <= values->room - values->count)
-        return 0;
+    size_t needed = values->count + more, room = values->room > 0 ? 2 * values->room : FIRST;
     if (more > CE_VALUES_MAX - values->count)
-        more = CE_VALUES_MAX - values->count;
-    if (room < values->count + more)
-        room = values->count + more;
-    if (room > CE_VALUES_MAX)
-        room = CE_VALUES_MAX;
+        return ce_fail(err, EINVAL, "the message holds more than %zu values", CE_VALUES_MAX);
+    if (needed <= values->room)
+        return 0;
+    room = room > needed ? room : needed;
+    room = room < CE_VALUES_MAX ? room : CE_VALUES_MAX;
     struct ce_value *larger = reallocarray(values->values, room, sizeof *larger);
     if (!larger)
         return ce_fail_memory(err);
     values->values = larger;
     values->room = room;
+    return 0;
+}
+
+int ce_values_append(struct ce_values *values, const struct ce_value *value, struct ce_error *err)
+{
+    CE_TRY(reserve(values, 1, err));
+    values->values[values->count++] = *value;
+    return 0;
+}
+
+int ce_values_append_all(struct ce_values *values, const struct ce_value *first, size_t count,
+                         struct ce_error *err)
+{
+    if (count == 0)
+        return 0;
+    CE_TRY(reserve(values, count, err));
+    struct ce_value *added = values->values + values->count;
+    for (size_t i = 0; i < count; i++) {
+        added[i] = *first;
+        added[i].index = first->index + i;
+    }
+    values->count += count;
     return 0;
 }
 
