@@ -192,6 +192,12 @@ static void on_response(void *ctx, const struct ce_exchange *exchange, struct ce
 
 /* ---- arming ---- */
 
+static void unseen(void *ctx, const struct ce_exchange *exchange)
+{
+    struct ce_visit visit = visit_of(ctx, exchange);
+    ce_visit_skip(&visit, "too large, or a stream");
+}
+
 int ce_traffic_arm(struct ce_traffic *traffic, const struct ce_injection *injection,
                    const struct ce_traffic_params *params, const struct ce_traffic_hook *hook,
                    void *ctx, struct ce_error *err)
@@ -218,6 +224,7 @@ int ce_traffic_arm(struct ce_traffic *traffic, const struct ce_injection *inject
         .concerns = concerns,
         .on_request = wants_body || hook->on_request ? on_request : NULL,
         .on_response = hook->on_response ? on_response : NULL,
+        .unseen = unseen,
     };
     ce_route_count(traffic->route, &before);
     traffic->requests_before = before.requests;

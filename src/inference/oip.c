@@ -253,7 +253,7 @@ static int shorten(const struct ce_message *message, const struct ce_values *val
                    struct ce_remade *ret, struct ce_error *err)
 {
     CE_CLEANUP(ce_patches_done) struct ce_patches patches = {0};
-    size_t json, ordinal = 0;
+    size_t json = 0, ordinal = 0;
     uint32_t tensors;
     CE_TRY(json_size(message, &json, err));
     CE_CLEANUP(ce_spans_done) struct ce_spans spans;

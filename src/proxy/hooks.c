@@ -345,14 +345,16 @@ static void ask(struct ce_hooked *hooked, const struct ce_rule *rule, const stru
 {
     const struct ce_hook *hook = rule->hook;
     bool wants = hook->wants & (is_response ? CE_HOOK_RESPONSE_BODY : CE_HOOK_REQUEST_BODY);
+    struct ce_exchange exchange = hooked->exchange;
+    struct ce_action action = {0};
     if (wants && !shown->body) {
         /* What it could not see it has not decided on, so it has no business with the response. */
         if (!is_response)
             hooked->rules &= ~rule->bit;
+        if (hook->unseen)
+            hook->unseen(rule->ctx, &exchange);
         return;
     }
-    struct ce_exchange exchange = hooked->exchange;
-    struct ce_action action = {0};
     exchange.body_encoded |= shown->body_encoded;
     if (wants)
         show_body(hooked, &exchange, shown->body);

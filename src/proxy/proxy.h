@@ -111,6 +111,9 @@ struct ce_hook {
     bool (*concerns)(void *ctx, const struct ce_exchange *exchange);
     void (*on_request)(void *ctx, const struct ce_exchange *exchange, struct ce_action *action);
     void (*on_response)(void *ctx, const struct ce_exchange *exchange, struct ce_action *action);
+    /* The body of a message that on_request, or on_response, wants is not shown to it: it is larger
+     * than 16 MiB, or a gRPC stream. The message passes. */
+    void (*unseen)(void *ctx, const struct ce_exchange *exchange);
 };
 
 /* Starts the proxy's threads: that many workers, or one for each processor that this process may

@@ -163,6 +163,7 @@ static void what_is_too_large_to_look_at_is_spared(void)
     REQUIRE_OK(INJECT(&world, "slow_inference", &err, "latency_ms=600000", "where=age > 60"), err);
     CHECK(STATUS(&world, .id = "f-0", .body = body) == 200);
     CHECK(world_count(&world).eligible == 0);
+    CHECK(skipped(&world, "too large, or a stream") == 1);
 }
 
 static void probes_are_requests_that_the_filter_lets_through(void)
