@@ -50,6 +50,10 @@ class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.seen, self.bodies = [], []  # paths, and bodies, of POSTs
+
     def handle_error(self, *_):  # a client that went away is what these tests are about
         pass
 
@@ -57,7 +61,6 @@ class Server(http.server.ThreadingHTTPServer):
 @pytest.fixture(scope="module")
 def model():
     server = Server(("127.0.0.1", 0), Model)
-    server.seen, server.bodies = [], []
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield server
@@ -219,7 +222,6 @@ def test_wrong_version_asks_for_another_one(start, model):
 
 def test_wrong_version_asks_another_server(start, lab):
     other = Server(("127.0.0.1", 0), Model)
-    other.seen, other.bodies = [], []
     threading.Thread(target=other.serve_forever, daemon=True).start()
     proxy = start("--fault", "wrong_version", "--param", f"fallback_model=http://127.0.0.1:{other.server_address[1]}",
                   "--param", "share=0.5", "--seed", "1")

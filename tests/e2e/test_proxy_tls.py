@@ -74,7 +74,6 @@ def certificates(tmp_path_factory):
 
 def serve(handler, certificates=None, certificate=None):
     server = Server(("127.0.0.1", 0), handler)
-    server.seen = []
     if certificates:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate or certificates.certificate, certificates.key)
