@@ -58,32 +58,26 @@ static const char *find_path(char *groups, const char *controller)
     return NULL;
 }
 
-int ce_cgroup_find(pid_t pid, const char *controller, char **ret_folder, char **ret_top,
-                   struct ce_error *err)
+/* The folder of `path` where the hierarchy is mounted, and that place. */
+static int find_folder(const char *controller, const char *path, char **ret_folder, char **ret_top,
+                       struct ce_error *err)
 {
     const char *what = controller ? controller : "version 2";
-    char file[40];
-    snprintf(file, sizeof file, "/proc/%d/cgroup", (int)pid);
     ce_autofree char *mounts = NULL;
-    ce_autofree char *groups = NULL;
-    size_t size;
-    CE_TRY(ce_file_read("/proc/self/mountinfo", 16 << 20, &mounts, &size, err));
-    CE_TRY(ce_file_read(file, 1 << 20, &groups, &size, err));
-
     ce_autofree char *root = NULL;
     ce_autofree char *point = NULL;
+    size_t size;
+    CE_TRY(ce_file_read("/proc/self/mountinfo", 16 << 20, &mounts, &size, err));
     int r = find_mount(mounts, controller, &root, &point);
     if (r == -ENOMEM)
         return ce_fail_memory(err);
-    const char *path = find_path(groups, controller);
     if (r < 0 || !path)
         return ce_fail(err, ENOENT, "no control group hierarchy (%s) is mounted", what);
     /* The mount may show a part of the hierarchy only; paths in /proc count from the top, or, in a
      * control group namespace, from that namespace's own root. */
     size_t n = strcmp(root, "/") == 0 ? 0 : strlen(root);
     if (strncmp(path, "/..", 3) == 0 || strncmp(path, root, n) != 0)
-        return ce_fail(err, ENOENT, "the control group of process %d (%s) is out of sight",
-                       (int)pid, what);
+        return ce_fail(err, ENOENT, "control group '%s' (%s) is out of sight", path, what);
     ce_autofree char *folder =
         ce_format("%s%s", point, path[n] == '/' && path[n + 1] == '\0' ? "" : path + n);
     if (!folder)
@@ -92,6 +86,23 @@ int ce_cgroup_find(pid_t pid, const char *controller, char **ret_folder, char **
     if (ret_top)
         *ret_top = ce_take(point);
     return 0;
+}
+
+int ce_cgroup_locate(const char *controller, const char *path, char **ret_folder,
+                     struct ce_error *err)
+{
+    return find_folder(controller, path, ret_folder, NULL, err);
+}
+
+int ce_cgroup_find(pid_t pid, const char *controller, char **ret_folder, char **ret_top,
+                   struct ce_error *err)
+{
+    char file[40];
+    snprintf(file, sizeof file, "/proc/%d/cgroup", (int)pid);
+    ce_autofree char *groups = NULL;
+    size_t size;
+    CE_TRY(ce_file_read(file, 1 << 20, &groups, &size, err));
+    return find_folder(controller, find_path(groups, controller), ret_folder, ret_top, err);
 }
 
 static int open_file(const char *folder, const char *file, int flags)

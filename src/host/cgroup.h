@@ -15,6 +15,9 @@
  * process can see of it. */
 int ce_cgroup_find(pid_t pid, const char *controller, char **ret_folder, char **ret_top,
                    struct ce_error *err);
+/* The folder of a group whose path is written as /proc/PID/cgroup has it; it need not exist. */
+int ce_cgroup_locate(const char *controller, const char *path, char **ret_folder,
+                     struct ce_error *err);
 
 /* Writes one value to FOLDER/FILE. Returns 0 or a negative errno. */
 int ce_cgroup_write(const char *folder, const char *file, const char *value);
