@@ -36,6 +36,7 @@ for part in "${@:-build}"; do
         need python3-jsonschema /usr/bin/python3 -c 'import jsonschema'
         need python3-yaml /usr/bin/python3 -c 'import yaml'
         need curl command -v curl
+        need openssl command -v openssl
         need libpq5 sh -c '/sbin/ldconfig -p | grep -q libpq.so.5'
         need python3-venv /usr/bin/python3 -c 'import ensurepip'
         need node-llhttp test -e /usr/share/llhttp/llhttp.c

@@ -104,7 +104,7 @@ void ce_fault_explain(const struct ce_fault *fault, FILE *out)
     ce_params_print(fault->params, out);
     for (unsigned need = 1; need <= CE_NEEDS_LEAK_HELPER; need <<= 1)
         if (fault->needs & need)
-            fprintf(out, "\nNeeds: %s", need_text(need));
+            fprintf(out, "\nNeeds%s: %s", fault->needs_of ? " by default" : "", need_text(need));
     if (ce_fault_available(fault, reason, sizeof reason))
         fprintf(out, "\nThis host: available\n");
     else
