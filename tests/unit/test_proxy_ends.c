@@ -177,14 +177,12 @@ static void notes_await(struct notes *notes)
     pthread_mutex_unlock(&notes->lock);
 }
 
-/* Takes all descriptors but `left` of those below `limit`. */
-static void take_descriptors(int *taken, int limit, int left)
+/* Takes all descriptors below `limit`. */
+static void take_descriptors(int *taken, int limit)
 {
     int count = 0;
     for (int fd; count < limit && (fd = dup(0)) >= 0;)
         taken[count++] = fd;
-    while (left-- > 0 && count > 0)
-        close(taken[--count]);
     taken[count] = -1;
 }
 
@@ -196,27 +194,32 @@ static void give_descriptors_back(const int *taken)
 
 static void without_descriptors_clients_are_refused_and_counted(void)
 {
-    enum { LIMIT = 200 };
+    enum { LIMIT = 200, CLIENTS = 5 };
     NOTES(notes);
     WORLD(world, 0);
     struct rlimit before, low;
     REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
     low = (struct rlimit){.rlim_cur = LIMIT, .rlim_max = before.rlim_max};
     REQUIRE(setrlimit(RLIMIT_NOFILE, &low) == 0);
-    int taken[LIMIT + 1];
-    take_descriptors(taken, LIMIT, 1);
-    for (int i = 0; i < 5; i++) {
-        ce_autofd int client = client_open(&world); /* takes the last one */
-        CHECK(client >= 0);
-        CHECK(wire_ends(client));
+    const struct ce_endpoint *at = ce_route_endpoint(world.route);
+    int clients[CLIENTS], taken[LIMIT + 1];
+    for (int i = 0; i < CLIENTS; i++) /* made before there are none left */
+        clients[i] = ce_endpoint_socket(at, NULL);
+    take_descriptors(taken, LIMIT);
+    for (int i = 0; i < CLIENTS; i++) {
+        wire_block(clients[i]);
+        CHECK(connect(clients[i], (const struct sockaddr *)&at->address, at->size) == 0);
+        CHECK(wire_ends(clients[i]));
     }
     give_descriptors_back(taken);
+    for (int i = 0; i < CLIENTS; i++)
+        close(clients[i]);
     ce_autofd int client = client_open(&world);
     ce_autofd int server = forward(&world, client, get);
     reply(server, client, ok);
     struct ce_route_counts counts;
     ce_route_count(world.route, &counts);
-    CHECK(counts.refused == 5 && counts.connections == 1);
+    CHECK(counts.refused == CLIENTS && counts.connections == 1);
     world_close(&world);
     ce_log_to(NULL, NULL);
     CHECK_TEXT(notes.text,
