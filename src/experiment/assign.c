@@ -25,7 +25,7 @@ static size_t experiments_of(const struct ce_document *doc, struct ce_node *cons
 
 static void put_origin(struct ce_node *node, const char *origin)
 {
-    node->place = (struct ce_place){.origin = origin};
+    node->place = (struct ce_position){.origin = origin};
     for (size_t i = 0; i < node->count; i++)
         put_origin(node->items[i], origin);
 }
@@ -33,12 +33,12 @@ static void put_origin(struct ce_node *node, const char *origin)
 static int value_node(const char *text, const char *origin, struct ce_node **ret_node,
                       struct ce_error *err)
 {
-    const struct ce_place place = {.origin = origin};
+    const struct ce_position place = {.origin = origin};
     CE_CLEANUP(ce_node_free_p) struct ce_node *node = NULL;
     if (text[0] == '[') {
         int r = ce_node_parse(text, strlen(text), origin, &node, err);
         if (r < 0 && err)
-            ce_place_text(&place, err->where, sizeof err->where);
+            ce_position_text(&place, err->where, sizeof err->where);
         CE_TRY(r);
         put_origin(node, origin);
     } else {
@@ -70,7 +70,7 @@ static int section_of(struct ce_node *map, const char *section, const char *orig
     if (!node || ce_node_is_null(node)) {
         CE_CLEANUP(ce_node_free_p)
         struct ce_node *empty =
-            ce_node_new(CE_NODE_MAP, node ? node->place : (struct ce_place){.origin = origin});
+            ce_node_new(CE_NODE_MAP, node ? node->place : (struct ce_position){.origin = origin});
         if (!empty || ce_node_put(map, section, empty) < 0)
             return ce_fail_memory(err);
         node = ce_take(empty);
@@ -85,7 +85,7 @@ struct assignment {
     struct ce_document *doc;
     const char *key; /* without the prefix that said where it belongs */
     const struct ce_node *value;
-    struct ce_place place;
+    struct ce_position place;
 };
 
 static int set_in_section(const struct assignment *a, const struct ce_map_rules *rules,
@@ -247,7 +247,7 @@ static int fail_no_experiment(struct ce_node *const *items, size_t count, const 
     }
     const char *near = ce_text_nearest(wanted, names, n);
     ce_text_show(wanted, shown);
-    struct ce_place place = {.origin = "--only"};
+    struct ce_position place = {.origin = "--only"};
     return ce_fail_place(err, &place, ENOENT, "no experiment is called '%s'%s%s%s (there are: %s)",
                          shown, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "",
                          list);
@@ -257,7 +257,7 @@ int ce_document_only(struct ce_document *doc, const char *name, struct ce_error 
 {
     struct ce_node *const *items = NULL;
     size_t count = experiments_of(doc, &items);
-    struct ce_place place = {.origin = "--only"};
+    struct ce_position place = {.origin = "--only"};
     if (doc->validated)
         return ce_fail_place(err, &place, EINVAL, "the document is validated and changes no more");
     bool found = count == 0;

@@ -193,7 +193,7 @@ static size_t accepted_keys(const struct ce_map_rules *rules, const char *names[
     return count;
 }
 
-int ce_fail_unknown(struct ce_error *err, const struct ce_place *place,
+int ce_fail_unknown(struct ce_error *err, const struct ce_position *place,
                     const struct ce_map_rules *rules, const char *key)
 {
     const char *names[KEYS_MAX];
@@ -270,7 +270,7 @@ static int read_value(const struct ce_param *param, const struct ce_node *node, 
 
 /* Fills `obj`: the defaults, then every key of `map` that is no section. A `map` that is NULL or
  * null has no keys; `at` is where a missing one is reported. */
-static int read_map(const struct ce_node *map, const struct ce_place *at,
+static int read_map(const struct ce_node *map, const struct ce_position *at,
                     const struct ce_map_rules *rules, void *obj, struct ce_error *err)
 {
     CE_TRY(ce_params_init(rules->table, obj, err));
@@ -320,7 +320,7 @@ static bool has_control(const char *text)
 }
 
 static int check_name(const struct ce_document *doc, const struct ce_experiment *experiment,
-                      const struct ce_node *list, const struct ce_place *place,
+                      const struct ce_node *list, const struct ce_position *place,
                       struct ce_error *err)
 {
     char shown[CE_TEXT_SHOWN_SIZE];
@@ -335,7 +335,7 @@ static int check_name(const struct ce_document *doc, const struct ce_experiment 
             continue;
         char first[160];
         const struct ce_node *node = list->items[other - doc->experiments];
-        ce_place_text(&ce_node_get(node, "name")->place, first, sizeof first);
+        ce_position_text(&ce_node_get(node, "name")->place, first, sizeof first);
         return ce_fail_place(err, place, EINVAL,
                              "name: '%s' is already the name of the experiment at %s", shown,
                              first);
@@ -343,7 +343,7 @@ static int check_name(const struct ce_document *doc, const struct ce_experiment 
     return 0;
 }
 
-static int check_fault(struct ce_experiment *experiment, const struct ce_place *place,
+static int check_fault(struct ce_experiment *experiment, const struct ce_position *place,
                        struct ce_error *err)
 {
     char shown[CE_TEXT_SHOWN_SIZE];
@@ -369,7 +369,7 @@ static int read_parameters(const struct ce_node *node, struct ce_experiment *exp
 {
     const struct ce_fault *fault = experiment->fault;
     const struct ce_node *parameters = ce_node_get(node, "parameters");
-    const struct ce_place *place = parameters ? &parameters->place : &node->place;
+    const struct ce_position *place = parameters ? &parameters->place : &node->place;
     const struct ce_map_rules rules = {"parameter", fault->name, fault->params, NULL};
     CE_TRY(check_map(parameters, err));
     experiment->params = calloc(1, fault->params_size > 0 ? fault->params_size : 1);
@@ -452,7 +452,7 @@ static bool pipeline_has(void *ctx, const char *key)
 }
 
 /* The value of the key, else the section, else the document. */
-static const struct ce_place *pipeline_place(const struct ce_document *doc, const char *key)
+static const struct ce_position *pipeline_place(const struct ce_document *doc, const char *key)
 {
     const struct ce_node *section = ce_node_get(doc->root, "pipeline");
     const struct ce_node *value = key ? ce_node_get(section, key) : NULL;
@@ -463,7 +463,7 @@ static const struct ce_place *pipeline_place(const struct ce_document *doc, cons
 static int resolve(const struct ce_document *doc, const char *key, char **path,
                    struct ce_error *err)
 {
-    const struct ce_place *place = pipeline_place(doc, key);
+    const struct ce_position *place = pipeline_place(doc, key);
     bool from_file = place->line > 0;
     if (!doc->folder || !from_file || !*path || **path == '/')
         return 0;

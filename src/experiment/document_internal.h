@@ -57,7 +57,7 @@ extern const struct ce_map_rules ce_document_rules, ce_experiment_rules, ce_pipe
 
 /* Fails with "unknown key 'profil' of pipeline; did you mean 'profile'? (accepted: kind, profile)".
  */
-int ce_fail_unknown(struct ce_error *err, const struct ce_place *place,
+int ce_fail_unknown(struct ce_error *err, const struct ce_position *place,
                     const struct ce_map_rules *rules, const char *key);
 
 /* The text of the document of `chaoseater demo`. */

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-struct ce_node *ce_node_new(enum ce_node_kind kind, struct ce_place place)
+struct ce_node *ce_node_new(enum ce_node_kind kind, struct ce_position place)
 {
     struct ce_node *node = calloc(1, sizeof *node);
     if (node) {
@@ -113,7 +113,7 @@ const char *ce_node_kind_text(const struct ce_node *node)
     }
 }
 
-void ce_place_text(const struct ce_place *place, char *text, size_t size)
+void ce_position_text(const struct ce_position *place, char *text, size_t size)
 {
     char numbers[32] = "";
     if (place->line > 0)
@@ -129,7 +129,7 @@ void ce_place_text(const struct ce_place *place, char *text, size_t size)
             *p = '?';
 }
 
-int ce_fail_place(struct ce_error *err, const struct ce_place *place, int code, const char *fmt,
+int ce_fail_place(struct ce_error *err, const struct ce_position *place, int code, const char *fmt,
                   ...)
 {
     struct ce_error sentence = {0};
@@ -137,13 +137,13 @@ int ce_fail_place(struct ce_error *err, const struct ce_place *place, int code, 
     va_start(args, fmt);
     vsnprintf(sentence.message, sizeof sentence.message, fmt, args);
     va_end(args);
-    ce_place_text(place, sentence.where, sizeof sentence.where);
+    ce_position_text(place, sentence.where, sizeof sentence.where);
     return ce_fail_at(err, sentence.where, code, "%s", sentence.message);
 }
 
-int ce_fail_put_place(struct ce_error *err, int r, const struct ce_place *place)
+int ce_fail_put_place(struct ce_error *err, int r, const struct ce_position *place)
 {
     if (r < 0 && err && err->where[0] == '\0' && err->code != ENOMEM)
-        ce_place_text(place, err->where, sizeof err->where);
+        ce_position_text(place, err->where, sizeof err->where);
     return r;
 }

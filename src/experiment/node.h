@@ -21,16 +21,16 @@ enum ce_node_kind {
     CE_NODE_MAP,
 };
 
-struct ce_place {
+struct ce_position {
     const char *origin; /* a file's name, or "--set duration=3s"; borrowed, outlives the tree */
     int line, column;   /* from 1; line 0: the origin says it all */
 };
 
 struct ce_node {
     enum ce_node_kind kind;
-    struct ce_place place;
+    struct ce_position place;
     char *key; /* what it is called in the mapping that holds it; NULL elsewhere */
-    struct ce_place key_place;
+    struct ce_position key_place;
     char *text;             /* scalars */
     bool quoted;            /* scalars: text whatever it looks like */
     struct ce_node **items; /* lists and mappings, in the order of the file */
@@ -46,7 +46,7 @@ void ce_node_free(struct ce_node *node); /* NULL is fine */
 CE_DEFINE_CLEANUP(struct ce_node, ce_node_free);
 
 /* NULL: out of memory (as in all functions below that return a node). */
-struct ce_node *ce_node_new(enum ce_node_kind kind, struct ce_place place);
+struct ce_node *ce_node_new(enum ce_node_kind kind, struct ce_position place);
 struct ce_node *ce_node_copy(const struct ce_node *node);
 
 /* The value of a key; NULL when the mapping has no such key, or the node is no mapping. */
@@ -61,11 +61,11 @@ bool ce_node_is_null(const struct ce_node *node);
 const char *ce_node_kind_text(const struct ce_node *node);
 
 /* "plan.yaml:14:9". A long name loses its beginning, never the numbers. */
-void ce_place_text(const struct ce_place *place, char *text, size_t size);
+void ce_position_text(const struct ce_position *place, char *text, size_t size);
 /* ce_fail_at() with a place. */
-int ce_fail_place(struct ce_error *err, const struct ce_place *place, int code, const char *fmt,
+int ce_fail_place(struct ce_error *err, const struct ce_position *place, int code, const char *fmt,
                   ...) CE_PRINTF(4, 5);
 /* Adds the place to an error that has none yet; returns `r`. */
-int ce_fail_put_place(struct ce_error *err, int r, const struct ce_place *place);
+int ce_fail_put_place(struct ce_error *err, int r, const struct ce_position *place);
 
 #endif

@@ -34,9 +34,9 @@ static void event_done(yaml_event_t *event)
 }
 #define AUTO_EVENT CE_CLEANUP(event_done) yaml_event_t
 
-static struct ce_place place_of(const struct loader *loader, const yaml_mark_t *mark)
+static struct ce_position place_of(const struct loader *loader, const yaml_mark_t *mark)
 {
-    return (struct ce_place){loader->origin, (int)mark->line + 1, (int)mark->column + 1};
+    return (struct ce_position){loader->origin, (int)mark->line + 1, (int)mark->column + 1};
 }
 
 /* ---- is it text? ---- */
@@ -69,7 +69,7 @@ static size_t character(const unsigned char *p, size_t size)
 static int check_text(const char *text, size_t size, const char *origin, struct ce_error *err)
 {
     const unsigned char *p = (const unsigned char *)text, *end = p + size;
-    struct ce_place place = {origin, 1, 1};
+    struct ce_position place = {origin, 1, 1};
     while (p < end) {
         size_t n = character(p, (size_t)(end - p));
         if (n == 0)
@@ -87,7 +87,7 @@ static int check_text(const char *text, size_t size, const char *origin, struct 
 static int fail_parser(struct loader *loader)
 {
     const yaml_parser_t *parser = &loader->parser;
-    struct ce_place place = place_of(loader, &parser->problem_mark);
+    struct ce_position place = place_of(loader, &parser->problem_mark);
     if (parser->error == YAML_MEMORY_ERROR)
         return ce_fail_memory(loader->err);
     return ce_fail_place(loader->err, &place, EINVAL, "malformed YAML: %s%s%s",
@@ -108,13 +108,13 @@ static int check_tag(struct loader *loader, const yaml_event_t *event, const yam
     if (!tag || strcmp((const char *)tag, accepted) == 0)
         return 0;
     char shown[CE_TEXT_SHOWN_SIZE];
-    struct ce_place place = place_of(loader, &event->start_mark);
+    struct ce_position place = place_of(loader, &event->start_mark);
     ce_text_show((const char *)tag, shown);
     return ce_fail_place(loader->err, &place, EINVAL,
                          "the tag '%s' is not accepted; a document needs no tags", shown);
 }
 
-static int count_nodes(struct loader *loader, size_t count, const struct ce_place *place)
+static int count_nodes(struct loader *loader, size_t count, const struct ce_position *place)
 {
     loader->node_count += count;
     if (loader->node_count <= CE_NODE_COUNT_MAX)
@@ -124,7 +124,7 @@ static int count_nodes(struct loader *loader, size_t count, const struct ce_plac
                          CE_NODE_COUNT_MAX);
 }
 
-static int check_depth(struct loader *loader, size_t depth, const struct ce_place *place)
+static int check_depth(struct loader *loader, size_t depth, const struct ce_position *place)
 {
     if (depth <= CE_NODE_DEPTH_MAX)
         return 0;
@@ -135,8 +135,8 @@ static int check_depth(struct loader *loader, size_t depth, const struct ce_plac
 /* ---- anchors ---- */
 
 /* Returns the anchor's index, SIZE_MAX when the node has none; negative only for errors. */
-static int open_anchor(struct loader *loader, const yaml_char_t *name, const struct ce_place *place,
-                       size_t *ret_index)
+static int open_anchor(struct loader *loader, const yaml_char_t *name,
+                       const struct ce_position *place, size_t *ret_index)
 {
     *ret_index = SIZE_MAX;
     if (!name)
@@ -167,7 +167,7 @@ static int load_alias(struct loader *loader, const yaml_event_t *event, size_t l
                       struct ce_node **ret_node)
 {
     const char *name = (const char *)event->data.alias.anchor;
-    struct ce_place place = place_of(loader, &event->start_mark);
+    struct ce_position place = place_of(loader, &event->start_mark);
     char shown[CE_TEXT_SHOWN_SIZE];
     ce_text_show(name, shown);
 
@@ -239,7 +239,7 @@ static int load_list(struct loader *loader, const yaml_event_t *event, size_t le
 
 static int check_key(struct loader *loader, const yaml_event_t *key, const struct ce_node *map)
 {
-    struct ce_place place = place_of(loader, &key->start_mark);
+    struct ce_position place = place_of(loader, &key->start_mark);
     if (key->type != YAML_SCALAR_EVENT ||
         strlen((const char *)key->data.scalar.value) != key->data.scalar.length)
         return ce_fail_place(loader->err, &place, EINVAL, "a key must be plain text");
@@ -286,7 +286,7 @@ static int load_node(struct loader *loader, const yaml_event_t *event, size_t le
     if (event->type == YAML_ALIAS_EVENT)
         return load_alias(loader, event, level, ret_node);
 
-    struct ce_place place = place_of(loader, &event->start_mark);
+    struct ce_position place = place_of(loader, &event->start_mark);
     CE_TRY(count_nodes(loader, 1, &place));
     CE_TRY(check_depth(loader, level, &place));
     bool list = event->type == YAML_SEQUENCE_START_EVENT,
@@ -326,7 +326,7 @@ static int load_stream(struct loader *loader, struct ce_node **ret_node)
     AUTO_EVENT after = {0};
     CE_TRY(next_event(loader, &stream));
     CE_TRY(next_event(loader, &document));
-    struct ce_place place = {loader->origin, 1, 1};
+    struct ce_position place = {loader->origin, 1, 1};
     if (document.type == YAML_STREAM_END_EVENT)
         return ce_fail_place(loader->err, &place, EINVAL,
                              "the document is empty; it needs the key 'experiments'");
