@@ -48,16 +48,16 @@ static int write_proc(const char *path, const char *text)
     return write(fd, text, strlen(text)) < 0 ? -1 : 0;
 }
 
-static int map_user(uid_t uid, gid_t gid)
+static int map_user(uid_t uid, gid_t gid, bool keep)
 {
     char text[48];
     /* The kernel wants setgroups denied before an ordinary user may map a group. */
     if (write_proc("/proc/self/setgroups", "deny") < 0 && errno != ENOENT)
         return -1;
-    snprintf(text, sizeof text, "0 %u 1", (unsigned)uid);
+    snprintf(text, sizeof text, "%u %u 1", keep ? (unsigned)uid : 0, (unsigned)uid);
     if (write_proc("/proc/self/uid_map", text) < 0)
         return -1;
-    snprintf(text, sizeof text, "0 %u 1", (unsigned)gid);
+    snprintf(text, sizeof text, "%u %u 1", keep ? (unsigned)gid : 0, (unsigned)gid);
     return write_proc("/proc/self/gid_map", text);
 }
 
@@ -109,7 +109,7 @@ run_child(const struct ce_spawn *how, int gate, uid_t uid, gid_t gid)
     ce_seam_leave();
     reset_signals();
     (void)setsid();
-    if (how->namespaces & CLONE_NEWUSER && map_user(uid, gid) < 0)
+    if (how->namespaces & CLONE_NEWUSER && map_user(uid, gid, how->keep_user) < 0)
         give_up(gate, STEP_USER);
     if (how->parent_death_signal && prctl(PR_SET_PDEATHSIG, how->parent_death_signal) < 0)
         give_up(gate, STEP_SETUP);

@@ -39,6 +39,8 @@ struct ce_spawn {
      * root in there, mapped to the user of this process. With CLONE_NEWPID the child is the
      * namespace's pid 1; ret_id is its pid out here. */
     unsigned long namespaces;
+    bool keep_user; /* with CLONE_NEWUSER: the child is who it is out here. It has all capabilities
+                       in there, until it executes a program. */
     /* Sent to the child when the *thread* that called ce_spawn() ends; 0: none. So only for
      * children made by a thread that lives as long as they should. A program with other privileges
      * than ours loses it on exec. */
