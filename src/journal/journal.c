@@ -300,6 +300,11 @@ void ce_journal_close(struct ce_journal *journal)
 
 /* ---- notes ---- */
 
+const char *ce_journal_folder(const struct ce_journal *journal)
+{
+    return journal->folder;
+}
+
 size_t ce_undo_live(const struct ce_journal *journal)
 {
     return ce_replay_live(&journal->replay);

@@ -47,6 +47,8 @@ int ce_undo_settled(struct ce_journal *journal, int note, struct ce_error *err);
  * live any more, else the first error. `ret` (may be NULL) counts. */
 int ce_undo_all(struct ce_journal *journal, struct ce_recovery *ret, struct ce_error *err);
 size_t ce_undo_live(const struct ce_journal *journal);
+/* The folder in which it lies, absolute. */
+const char *ce_journal_folder(const struct ce_journal *journal);
 
 /* Undoes the leftovers of every run under `state_dir` whose controller is gone, and counts (also
  * when it fails; it goes on after a failure and returns the first). A guard at work is waited for.
