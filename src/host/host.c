@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "host/freezer.h"
 #include "host/memory.h"
+#include "host/processor/cpu_quota.h"
 
 static bool check_pidfd(char *detail, size_t size)
 {
@@ -29,6 +30,16 @@ static bool check_freezer_v2(char *detail, size_t size)
 static bool check_freezer_v1(char *detail, size_t size)
 {
     return ce_freezer_available(CE_FREEZER_V1, detail, size);
+}
+
+static bool check_cpu_quota_v2(char *detail, size_t size)
+{
+    return ce_cpu_quota_available(CE_CPU_QUOTA_V2, detail, size);
+}
+
+static bool check_cpu_quota_v1(char *detail, size_t size)
+{
+    return ce_cpu_quota_available(CE_CPU_QUOTA_V1, detail, size);
 }
 
 static bool check_memory(char *detail, size_t size)
@@ -62,6 +73,11 @@ static const struct check {
     {"freezer_cgroup_v2", "node_failure: hang (else the v1 freezer, else SIGSTOP)",
      check_freezer_v2},
     {"freezer_cgroup_v1", "node_failure: hang (else SIGSTOP)", check_freezer_v1},
+    {"cpu_quota_cgroup_v2",
+     "cpu_throttle, node_failure: slow (else version 1, else SIGSTOP and SIGCONT in turn)",
+     check_cpu_quota_v2},
+    {"cpu_quota_cgroup_v1", "cpu_throttle, node_failure: slow (else SIGSTOP and SIGCONT in turn)",
+     check_cpu_quota_v1},
     {"available_memory", "memory_pressure", check_memory},
     {"locked_memory", "memory_pressure (else resident memory)", check_memlock},
 };

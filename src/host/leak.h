@@ -8,7 +8,7 @@
 #include "host/leak_order.h"
 
 /* The helper in that process: a descriptor, or -ENOTSUP when it has not loaded one. `folder` is
- * what its environment calls CHAOSEATER_LEAK. */
+ * what its environment calls CHAOSEATER_HELPERS. */
 int ce_leak_open(const char *folder, const struct ce_process_id *process, struct ce_error *err);
 /* From now on. -ESRCH: the process has ended. */
 int ce_leak_set(int leak, const struct ce_leak_order *order, struct ce_error *err);

@@ -28,6 +28,11 @@ static const char *limit_file(bool v1)
     return v1 ? "memory.limit_in_bytes" : "memory.max";
 }
 
+static const char *press_file(bool v1)
+{
+    return v1 ? limit_file(true) : "memory.high";
+}
+
 /* ---- which group ---- */
 
 /* Where a path as /proc/PID/cgroup has it leads: memory is in one of the two hierarchies only. */
@@ -110,14 +115,19 @@ static int check_identity(const char *folder, dev_t dev, ino_t ino)
     return st.st_dev == dev && st.st_ino == ino ? 0 : CE_UNDO_FOREIGN;
 }
 
-static int read_limit(const char *folder, bool v1, uint64_t *ret_limit)
+static int read_bytes(const char *folder, const char *file, uint64_t *ret_limit)
 {
     char text[32];
-    int r = ce_cgroup_read(folder, limit_file(v1), text, sizeof text);
+    int r = ce_cgroup_read(folder, file, text, sizeof text);
     *ret_limit = UINT64_MAX;
     if (r < 0 || strcmp(text, "max") == 0)
         return r;
     return sscanf(text, "%" SCNu64, ret_limit) == 1 ? 0 : -EINVAL;
+}
+
+static int read_limit(const char *folder, bool v1, uint64_t *ret_limit)
+{
+    return read_bytes(folder, limit_file(v1), ret_limit);
 }
 
 static int set_limit(const struct ce_memory_group *group, uint64_t limit)
@@ -146,38 +156,41 @@ int ce_memory_group_look(const struct ce_memory_group *group, uint64_t *ret_limi
 /* ---- putting it back ---- */
 
 static int note_limit(struct ce_journal *journal, const struct ce_memory_group *group,
-                      struct ce_error *err)
+                      const char *file, struct ce_error *err)
 {
     char limit[32], boot[CE_BOOT_ID_SIZE];
-    int r = ce_cgroup_read(group->folder, limit_file(group->v1), limit, sizeof limit);
+    int r = ce_cgroup_read(group->folder, file, limit, sizeof limit);
     if (r < 0)
         return ce_fail(err, -r, "cannot read the memory limit of control group '%s': %s",
                        group->folder, strerror(-r));
     ce_boot_id(boot);
-    json_t *args = json_pack("{s:s, s:I, s:I, s:s, s:b, s:s}", "folder", group->folder, "dev",
-                             (json_int_t)group->dev, "ino", (json_int_t)group->ino, "boot", boot,
-                             "v1", group->v1, "limit", limit);
+    json_t *args = json_pack("{s:s, s:s, s:I, s:I, s:s, s:b, s:s}", "folder", group->folder, "file",
+                             file, "dev", (json_int_t)group->dev, "ino", (json_int_t)group->ino,
+                             "boot", boot, "v1", group->v1, "limit", limit);
     return args ? ce_undo_note(journal, "restore-memory-limit", args, err) : ce_fail_memory(err);
 }
 
 static int restore_memory_limit(const json_t *args, struct ce_error *err)
 {
-    const char *folder, *boot, *limit;
+    const char *folder, *file = NULL, *boot, *limit;
     json_int_t dev, ino;
     int v1;
     char now[32], boot_now[CE_BOOT_ID_SIZE];
-    if (json_unpack((json_t *)args, "{s:s, s:I, s:I, s:s, s:b, s:s}", "folder", &folder, "dev",
-                    &dev, "ino", &ino, "boot", &boot, "v1", &v1, "limit", &limit) < 0)
+    if (json_unpack((json_t *)args, "{s:s, s?s, s:I, s:I, s:s, s:b, s:s}", "folder", &folder,
+                    "file", &file, "dev", &dev, "ino", &ino, "boot", &boot, "v1", &v1, "limit",
+                    &limit) < 0)
         return ce_fail(err, EINVAL, "the note does not say which memory limit is meant");
+    if (!file)
+        file = limit_file(v1);
     ce_boot_id(boot_now);
     if (strcmp(boot, boot_now) != 0)
         return 0;
     int r = check_identity(folder, (dev_t)dev, (ino_t)ino);
     if (r == 0)
-        r = ce_cgroup_write(folder, limit_file(v1), limit);
+        r = ce_cgroup_write(folder, file, limit);
     ce_seam_step("memory limit: restored");
     if (r == 0)
-        r = ce_cgroup_read(folder, limit_file(v1), now, sizeof now);
+        r = ce_cgroup_read(folder, file, now, sizeof now);
     if (r == CE_UNDO_FOREIGN)
         return r;
     if (r == -ENOENT || r == -ENODEV) /* the group has gone, and its limit with it */
@@ -193,6 +206,65 @@ static int restore_memory_limit(const json_t *args, struct ce_error *err)
 
 const struct ce_undo_op ce_undo_restore_memory_limit = {.name = "restore-memory-limit",
                                                         .undo = restore_memory_limit};
+
+/* ---- pressure ---- */
+
+int ce_memory_group_reclaimable(const struct ce_memory_group *group, uint64_t *ret_bytes,
+                                struct ce_error *err)
+{
+    static const char *const fields[][2] = {
+        {"active_file", "total_active_file"},
+        {"inactive_file", "total_inactive_file"},
+        {"slab_reclaimable", NULL}, /* version 1 does not tell */
+    };
+    *ret_bytes = 0;
+    for (size_t i = 0; i < CE_COUNT(fields); i++) {
+        uint64_t bytes = 0;
+        const char *field = fields[i][group->v1];
+        if (field && !ce_cgroup_number(group->folder, "memory.stat", field, &bytes))
+            return ce_fail(err, ENODATA, "memory.stat of control group '%s' lacks %s",
+                           group->folder, field);
+        *ret_bytes += bytes;
+    }
+    return 0;
+}
+
+int ce_memory_press_look(const struct ce_memory_group *group, uint64_t *ret_bytes,
+                         struct ce_error *err)
+{
+    int r = check_identity(group->folder, group->dev, group->ino);
+    if (r == CE_UNDO_FOREIGN)
+        r = -ENOENT;
+    if (r == 0)
+        r = read_bytes(group->folder, press_file(group->v1), ret_bytes);
+    return r < 0 ? ce_fail(err, -r, "cannot read %s of control group '%s': %s",
+                           press_file(group->v1), group->folder, strerror(-r))
+                 : 0;
+}
+
+int ce_memory_press_begin(struct ce_journal *journal, const struct ce_memory_group *group,
+                          int *ret_note, uint64_t *ret_before, struct ce_error *err)
+{
+    CE_TRY(ce_memory_press_look(group, ret_before, err));
+    int note = note_limit(journal, group, press_file(group->v1), err);
+    CE_TRY(note);
+    *ret_note = note;
+    return 0;
+}
+
+int ce_memory_press_set(const struct ce_memory_group *group, uint64_t bytes, struct ce_error *err)
+{
+    char text[32];
+    if (bytes == UINT64_MAX)
+        snprintf(text, sizeof text, "%s", group->v1 ? "-1" : "max");
+    else
+        snprintf(text, sizeof text, "%" PRIu64, bytes);
+    int r = ce_seam_no_effect() ? 0 : ce_cgroup_write(group->folder, press_file(group->v1), text);
+    ce_seam_step("memory limit: pressed");
+    return r < 0 ? ce_fail(err, -r, "cannot set %s of control group '%s' to %s: %s",
+                           press_file(group->v1), group->folder, text, strerror(-r))
+                 : 0;
+}
 
 /* ---- the squeeze ---- */
 
@@ -238,7 +310,7 @@ int ce_squeeze_begin(struct ce_journal *journal, const struct ce_memory_group *g
                      const struct ce_squeeze_order *order, int *ret_note,
                      struct ce_squeeze **ret_squeeze, struct ce_error *err)
 {
-    int note = note_limit(journal, group, err);
+    int note = note_limit(journal, group, limit_file(group->v1), err);
     CE_TRY(note);
     *ret_note = note;
     if (ce_seam_no_effect())

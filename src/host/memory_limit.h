@@ -30,6 +30,21 @@ int ce_memory_group_find(const char *path, struct ce_memory_group *ret_group, st
 int ce_memory_group_look(const struct ce_memory_group *group, uint64_t *ret_limit,
                          uint64_t *ret_usage, struct ce_error *err);
 
+/* What of that use the kernel can take back without swapping: caches. */
+int ce_memory_group_reclaimable(const struct ce_memory_group *group, uint64_t *ret_bytes,
+                                struct ce_error *err);
+
+/* Pressure, without the hard limit of version 2: memory.high, above which whoever asks for more is
+ * slowed down and caches are taken away; in version 1 the limit itself. Notes
+ * "restore-memory-limit"; sets *ret_before to what it allows now, UINT64_MAX for no limit. */
+int ce_memory_press_begin(struct ce_journal *journal, const struct ce_memory_group *group,
+                          int *ret_note, uint64_t *ret_before, struct ce_error *err);
+/* UINT64_MAX: no limit. -EBUSY: version 1 cannot take that much away. */
+int ce_memory_press_set(const struct ce_memory_group *group, uint64_t bytes, struct ce_error *err);
+/* As the kernel has it. */
+int ce_memory_press_look(const struct ce_memory_group *group, uint64_t *ret_bytes,
+                         struct ce_error *err);
+
 /* From `from` down to `to`, bytes, both whole pages. */
 struct ce_squeeze_order {
     uint64_t from, to, per_second;

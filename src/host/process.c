@@ -107,8 +107,7 @@ static bool has_thread(const struct ce_process_id *id, bool stopped)
     return found;
 }
 
-/* Waits until the process is stopped, or no longer is. False when that takes too long. */
-static bool await_stopped(const struct ce_process_id *id, bool stopped)
+bool ce_process_await_stopped(const struct ce_process_id *id, bool stopped)
 {
     int64_t until = ce_now() + state_within;
     for (;;) {
@@ -134,7 +133,7 @@ static int continue_process(const json_t *args, struct ce_error *err)
         return 0;
     if (r < 0)
         return ce_fail(err, -r, "cannot continue process %d: %s", (int)id.pid, strerror(-r));
-    return await_stopped(&id, false)
+    return ce_process_await_stopped(&id, false)
                ? 0
                : ce_fail(err, EBUSY, "process %d is still stopped", (int)id.pid);
 }
@@ -160,7 +159,7 @@ int ce_process_stop(struct ce_journal *journal, const struct ce_process_id *id, 
     ce_seam_step("process: stopped");
     if (r < 0)
         return ce_fail(err, -r, "cannot stop process %d: %s", (int)id->pid, strerror(-r));
-    if (!await_stopped(id, true))
+    if (!ce_process_await_stopped(id, true))
         return ce_fail(err, EBUSY, "process %d did not stop", (int)id->pid);
     return 0;
 }

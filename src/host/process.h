@@ -27,6 +27,10 @@ int ce_undo_note_process(struct ce_journal *journal, const struct ce_process_id 
 int ce_process_stop(struct ce_journal *journal, const struct ce_process_id *id, int *ret_note,
                     struct ce_error *err);
 
+/* Waits until all threads of the process are stopped, or none is any more. False when that takes
+ * too long; a process that has ended is not stopped. */
+bool ce_process_await_stopped(const struct ce_process_id *id, bool stopped);
+
 extern const struct ce_undo_op ce_undo_end_process, ce_undo_continue_process;
 
 /* SIGKILL. The process is not reaped: that is its parent's affair. -ETIMEDOUT when it is not gone
