@@ -25,8 +25,9 @@ struct ce_pipeline {
     const struct ce_protocol *protocol;
     struct ce_route *request_route, *model_route; /* NULL until there is one */
     struct ce_operations operations;
+    const struct ce_trials *trials; /* NULL: it is asked operations */
 };
 
-extern const struct ce_pipeline_kind ce_pipeline_embedded, ce_pipeline_http;
+extern const struct ce_pipeline_kind ce_pipeline_embedded, ce_pipeline_http, ce_pipeline_command;
 
 #endif

@@ -9,6 +9,7 @@
 static const struct ce_pipeline_kind *const kinds[] = {
     [CE_PIPELINE_EMBEDDED] = &ce_pipeline_embedded,
     [CE_PIPELINE_HTTP] = &ce_pipeline_http,
+    [CE_PIPELINE_COMMAND] = &ce_pipeline_command,
 };
 
 int ce_pipeline_check(const struct ce_pipeline_spec *spec, const char **ret_key,
@@ -84,6 +85,11 @@ const char *ce_pipeline_locator(const struct ce_pipeline *pipeline)
 const struct ce_operations *ce_pipeline_operations(const struct ce_pipeline *pipeline)
 {
     return &pipeline->operations;
+}
+
+const struct ce_trials *ce_pipeline_trials(const struct ce_pipeline *pipeline)
+{
+    return pipeline->trials;
 }
 
 const struct ce_pipeline_acts *ce_pipeline_acts(const struct ce_pipeline *pipeline)

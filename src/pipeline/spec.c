@@ -3,19 +3,24 @@
  */
 #include "pipeline/spec.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "net/url.h"
+
+/* Of one trial, unless the document says otherwise. */
+static const int64_t trial_timeout = 600 * CE_SECOND;
 
 /* ---- the keys ---- */
 
 static const struct ce_choice kinds[] = {
     {"embedded", CE_PIPELINE_EMBEDDED, "a small pipeline that ChaosEater carries"},
     {"http", CE_PIPELINE_HTTP, "a model server of yours, asked over HTTP"},
-    {.name = "command", .later = true},
+    {"command", CE_PIPELINE_COMMAND, "a batch job of yours, run as trials"},
     {NULL, 0, NULL},
 };
 static const struct ce_choice profiles[] = {
@@ -43,20 +48,38 @@ static const struct ce_choice tasks[] = {
     {NULL, 0, NULL},
 };
 
+static const struct ce_choice isolations[] = {
+    {"auto", CE_ISOLATE_AUTO,
+     "a batch job: in namespaces, as far as this host allows; a server: none"},
+    {"namespaces", CE_ISOLATE_NAMESPACES,
+     "with mounts and pids of its own, and a user namespace where you are not root, or not at all"},
+    {"none", CE_ISOLATE_NONE, "plain processes"},
+    {NULL, 0, NULL},
+};
+static const struct ce_choice networks[] = {
+    {"shared", CE_NETWORK_SHARED, "the host's"},
+    {"private", CE_NETWORK_PRIVATE, "one of its own, with nothing but a loopback device"},
+    {NULL, 0, NULL},
+};
+
 #define KEY(field, row, ...) row(struct ce_pipeline_spec, field, __VA_ARGS__)
 const struct ce_param ce_pipeline_params[] = {
     KEY(kind, CE_CHOICE, .choices = kinds, .def = "embedded",
         .doc = "Which pipeline is put under test."),
     KEY(rate, CE_NUMBER, .min = 1, .max = 10000, .def = "50", .unit = "per second",
         .doc = "Operations that the workload starts every second."),
-    KEY(timeout, CE_SECONDS, .min = (double)CE_MILLISECOND, .max = 600 * (double)CE_SECOND,
-        .def = "2s", .doc = "An operation that takes longer has failed."),
+    KEY(timeout, CE_SECONDS, .min = (double)CE_MILLISECOND, .max = 86400 * (double)CE_SECOND,
+        .def = "2s",
+        .doc = "An operation that takes longer has failed; for a trial of a batch job the default "
+               "is 10m."),
     KEY(profile, CE_CHOICE, .choices = profiles, .def = "naive",
         .doc = "How well the embedded pipeline defends itself."),
     KEY(rows, CE_INTEGER, .min = 200, .max = 1000000, .def = "4000", .unit = "rows",
         .doc = "Size of the dataset that is generated for training."),
     KEY(dataset_seed, CE_INTEGER, .min = 0, .max = 9007199254740991.0, .def = "1",
         .doc = "Seed of that dataset."),
+    KEY(inference_time, CE_SECONDS, .min = 0, .max = (double)CE_SECOND, .def = "1ms",
+        .doc = "Processor time that its server spends on each request, as a larger model would."),
     KEY(url, CE_TEXT, .def = "",
         .doc = "Where the model server listens: http://host:port/prefix, h2c://host:port (gRPC) or "
                "unix:/path."),
@@ -66,8 +89,9 @@ const struct ce_param ce_pipeline_params[] = {
     KEY(model, CE_TEXT, .def = "", .doc = "The model that is asked."),
     KEY(version, CE_TEXT, .def = "", .doc = "Its version; left out, the server chooses."),
     KEY(dataset, CE_TEXT, .def = "",
-        .doc = "Labelled rows that requests are made of: CSV or JSON lines, relative to the "
-               "document."),
+        .doc = "http: labelled rows that requests are made of, CSV or JSON lines. command: the "
+               "file that data faults act on; the job finds a copy of it at $CHAOSEATER_DATASET. "
+               "Relative to the document."),
     KEY(label, CE_TEXT, .def = "", .doc = "The column that says what is right."),
     KEY(task, CE_CHOICE, .choices = tasks, .def = "classification", .doc = "What is predicted."),
     KEY(threshold, CE_RATE, .def = "0.5",
@@ -83,11 +107,25 @@ const struct ce_param ce_pipeline_params[] = {
         .doc = "Path to the prediction in an answer, such as $.result[0].score."),
     KEY(health, CE_TEXT, .def = "", .doc = "Path that answers 2xx when the server is ready."),
     KEY(command, CE_NAMES, .def = "",
-        .doc = "Starts the server: a line for sh, or a program and its arguments."),
+        .doc = "Starts the server, or is the batch job: a line for sh, or a program and its "
+               "arguments."),
     KEY(workdir, CE_TEXT, .def = "", .doc = "Where the command runs; the document's folder."),
     KEY(env, CE_NAMES, .def = "", .doc = "What the command's environment has besides: NAME=value."),
     KEY(start_timeout, CE_SECONDS, .min = (double)CE_SECOND, .max = 3600 * (double)CE_SECOND,
         .def = "60s", .doc = "How long the command may take until the server is ready."),
+    KEY(isolation, CE_CHOICE, .choices = isolations, .def = "auto",
+        .doc = "Where the command runs."),
+    KEY(network, CE_CHOICE, .choices = networks, .def = "shared",
+        .doc = "Which network the batch job has."),
+    KEY(metrics, CE_TEXT, .def = "",
+        .doc = "Where each trial reports what it measured, as a JSON object: a file, relative to "
+               "the workdir, or stdout, of which the last line counts; stdout if `accuracy` is "
+               "given."),
+    KEY(accuracy, CE_TEXT, .def = "",
+        .doc = "Which of the metrics is the share of what is right, at most 1; outer.inner in "
+               "nested objects."),
+    KEY(trials, CE_INTEGER, .min = 1, .max = 1000, .def = "3",
+        .doc = "How often the batch job is run for the baseline and, at least, under the fault."),
     CE_END_PARAMS,
 };
 
@@ -108,37 +146,46 @@ const char *ce_pipeline_speaks_name(int protocol)
 
 /* ---- the rules ---- */
 
-#define EVERY_KIND (-1)
+#define KIND(kind) (1U << (kind))
+#define EMBEDDED   KIND(CE_PIPELINE_EMBEDDED)
+#define HTTP       KIND(CE_PIPELINE_HTTP)
+#define COMMAND    KIND(CE_PIPELINE_COMMAND)
+#define EVERY_KIND (KIND(CE_PIPELINE_KINDS_) - 1)
 
 static const struct belongs {
     const char *key;
-    int kind;
-    bool required;
+    unsigned kinds, required; /* by which */
 } belongings[] = {
-    {"kind", EVERY_KIND, false},
-    {"rate", EVERY_KIND, false},
-    {"timeout", EVERY_KIND, false},
-    {"profile", CE_PIPELINE_EMBEDDED, false},
-    {"rows", CE_PIPELINE_EMBEDDED, false},
-    {"dataset_seed", CE_PIPELINE_EMBEDDED, false},
-    {"url", CE_PIPELINE_HTTP, true},
-    {"ca", CE_PIPELINE_HTTP, false},
-    {"protocol", CE_PIPELINE_HTTP, false},
-    {"model", CE_PIPELINE_HTTP, false},
-    {"version", CE_PIPELINE_HTTP, false},
-    {"dataset", CE_PIPELINE_HTTP, true},
-    {"label", CE_PIPELINE_HTTP, true},
-    {"task", CE_PIPELINE_HTTP, false},
-    {"threshold", CE_PIPELINE_HTTP, false},
-    {"labels", CE_PIPELINE_HTTP, false},
-    {"tolerance", CE_PIPELINE_HTTP, false},
-    {"request", CE_PIPELINE_HTTP, false},
-    {"prediction", CE_PIPELINE_HTTP, false},
-    {"health", CE_PIPELINE_HTTP, false},
-    {"command", CE_PIPELINE_HTTP, false},
-    {"workdir", CE_PIPELINE_HTTP, false},
-    {"env", CE_PIPELINE_HTTP, false},
-    {"start_timeout", CE_PIPELINE_HTTP, false},
+    {"kind", EVERY_KIND, 0},
+    {"timeout", EVERY_KIND, 0},
+    {"rate", EMBEDDED | HTTP, 0},
+    {"profile", EMBEDDED, 0},
+    {"rows", EMBEDDED, 0},
+    {"dataset_seed", EMBEDDED, 0},
+    {"inference_time", EMBEDDED, 0},
+    {"url", HTTP, HTTP},
+    {"ca", HTTP, 0},
+    {"protocol", HTTP, 0},
+    {"model", HTTP, 0},
+    {"version", HTTP, 0},
+    {"dataset", HTTP | COMMAND, HTTP},
+    {"label", HTTP | COMMAND, HTTP},
+    {"task", HTTP, 0},
+    {"threshold", HTTP, 0},
+    {"labels", HTTP, 0},
+    {"tolerance", HTTP, 0},
+    {"request", HTTP, 0},
+    {"prediction", HTTP, 0},
+    {"health", HTTP, 0},
+    {"start_timeout", HTTP, 0},
+    {"command", HTTP | COMMAND, COMMAND},
+    {"workdir", HTTP | COMMAND, 0},
+    {"env", HTTP | COMMAND, 0},
+    {"isolation", HTTP | COMMAND, 0},
+    {"network", COMMAND, 0},
+    {"metrics", COMMAND, 0},
+    {"accuracy", COMMAND, 0},
+    {"trials", COMMAND, 0},
 };
 
 /* `key` makes sense only where `other` is given (value NULL), or has that value. */
@@ -152,6 +199,8 @@ static const struct dependency {
     {"workdir", "command", NULL},
     {"env", "command", NULL},
     {"start_timeout", "command", NULL},
+    {"isolation", "command", NULL},
+    {"label", "dataset", NULL},
 };
 
 /* Where `other` has that value, `key` is required. */
@@ -184,24 +233,53 @@ static bool is_given(const struct keys *keys, const char *key)
     return keys->is_given(keys->ctx, key);
 }
 
+/* "http", or "http or command". */
+static void list_kinds(unsigned which, char *text, size_t size)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (int kind = 0; kind < CE_PIPELINE_KINDS_ && used < size; kind++)
+        if (which & KIND(kind))
+            used += (size_t)snprintf(text + used, size - used, "%s%s", used > 0 ? " or " : "",
+                                     ce_pipeline_kind_name(kind));
+}
+
+/* "url, dataset and label" */
+static void list_required(unsigned kind, char *text, size_t size)
+{
+    size_t used = 0, left = 0;
+    for (size_t i = 0; i < CE_COUNT(belongings); i++)
+        left += (belongings[i].required & kind) != 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < CE_COUNT(belongings) && used < size; i++) {
+        if (!(belongings[i].required & kind))
+            continue;
+        const char *joint = used == 0 ? "" : left > 1 ? ", " : " and ";
+        used += (size_t)snprintf(text + used, size - used, "%s%s", joint, belongings[i].key);
+        left--;
+    }
+}
+
 static int check_kind(struct keys *keys, struct ce_error *err)
 {
-    const char *kind = choice_of(keys->spec, "kind");
+    unsigned kind = KIND(keys->spec->kind);
+    char list[80];
     for (size_t i = 0; i < CE_COUNT(belongings); i++) {
         const struct belongs *b = &belongings[i];
-        if (b->kind == EVERY_KIND || b->kind == keys->spec->kind || !is_given(keys, b->key))
+        if (b->kinds & kind || !is_given(keys, b->key))
             continue;
         keys->at = b->key;
+        list_kinds(b->kinds, list, sizeof list);
         return ce_fail(err, EINVAL, "%s: belongs to kind %s, and this pipeline is of kind %s",
-                       b->key, ce_pipeline_kind_name(b->kind), kind);
+                       b->key, list, choice_of(keys->spec, "kind"));
     }
     for (size_t i = 0; i < CE_COUNT(belongings); i++) {
         const struct belongs *b = &belongings[i];
-        if (b->kind == keys->spec->kind && b->required && !is_given(keys, b->key))
-            return ce_fail(err, EINVAL,
-                           "the key '%s' of pipeline is missing: kind %s needs it (url, dataset "
-                           "and label)",
-                           b->key, kind);
+        if (!(b->required & kind) || is_given(keys, b->key))
+            continue;
+        list_required(kind, list, sizeof list);
+        return ce_fail(err, EINVAL, "the key '%s' of pipeline is missing: kind %s needs it (%s)",
+                       b->key, choice_of(keys->spec, "kind"), list);
     }
     return 0;
 }
@@ -303,6 +381,28 @@ static int check_http(struct keys *keys, struct ce_error *err)
     return 0;
 }
 
+static int check_command(struct keys *keys, struct ce_error *err)
+{
+    const struct ce_pipeline_spec *spec = keys->spec;
+    CE_TRY(check_dependencies(keys, err));
+    CE_TRY(check_env(keys, err));
+    keys->at = "command";
+    if (spec->command.count == 0 || spec->command.names[0][0] == '\0')
+        return ce_fail(err, EINVAL, "command: is empty, and it is what is put under test");
+    keys->at = "network";
+    if (spec->network == CE_NETWORK_PRIVATE && spec->isolation == CE_ISOLATE_NONE)
+        return ce_fail(err, EINVAL,
+                       "network: private is a namespace, and isolation: none allows for none");
+    return 0;
+}
+
+void ce_pipeline_keys_settle(struct ce_pipeline_spec *spec,
+                             bool (*is_given_fn)(void *ctx, const char *key), void *ctx)
+{
+    if (spec->kind == CE_PIPELINE_COMMAND && !is_given_fn(ctx, "timeout"))
+        spec->timeout = trial_timeout;
+}
+
 int ce_pipeline_keys_check(const struct ce_pipeline_spec *spec,
                            bool (*is_given_fn)(void *ctx, const char *key), void *ctx,
                            const char **ret_key, struct ce_error *err)
@@ -311,9 +411,26 @@ int ce_pipeline_keys_check(const struct ce_pipeline_spec *spec,
     int r = check_kind(&keys, err);
     if (r == 0 && spec->kind == CE_PIPELINE_HTTP)
         r = check_http(&keys, err);
+    else if (r == 0 && spec->kind == CE_PIPELINE_COMMAND)
+        r = check_command(&keys, err);
     if (r < 0)
         *ret_key = keys.at;
     return r;
+}
+
+char *ce_pipeline_command_text(const struct ce_pipeline_spec *spec)
+{
+    enum { SHOWN = 80 };
+    const struct ce_names *command = &spec->command;
+    char text[SHOWN + 1] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < command->count && used < sizeof text; i++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", i > 0 ? " " : "",
+                                 command->names[i]);
+    for (char *p = text; *p != '\0'; p++)
+        if ((unsigned char)*p < ' ' || *p == 0x7f)
+            *p = ' ';
+    return ce_format("%s%s", text, used > SHOWN ? "..." : "");
 }
 
 /* ---- JSON Schema: a key that is null was not given ---- */
@@ -350,9 +467,10 @@ static json_t *kind_rule(int kind)
     ce_autojson json_t *all = json_array();
     for (size_t i = 0; i < CE_COUNT(belongings); i++) {
         const struct belongs *b = &belongings[i];
-        if (b->kind == EVERY_KIND || (b->kind == kind && !b->required))
+        if (b->kinds == EVERY_KIND || (b->kinds & KIND(kind) && !(b->required & KIND(kind))))
             continue;
-        if (json_array_append_new(all, b->kind == kind ? given(b->key) : absent(b->key)) < 0)
+        bool belongs = b->kinds & KIND(kind);
+        if (json_array_append_new(all, belongs ? given(b->key) : absent(b->key)) < 0)
             return NULL;
     }
     return if_then(has_value("kind", ce_pipeline_kind_name(kind)),
@@ -362,7 +480,7 @@ static json_t *kind_rule(int kind)
 static json_t *rules(void)
 {
     ce_autojson json_t *all = json_array();
-    for (int kind = CE_PIPELINE_EMBEDDED; kind <= CE_PIPELINE_HTTP; kind++)
+    for (int kind = CE_PIPELINE_EMBEDDED; kind < CE_PIPELINE_KINDS_; kind++)
         if (json_array_append_new(all, kind_rule(kind)) < 0)
             return NULL;
     for (size_t i = 0; i < CE_COUNT(dependencies); i++) {
@@ -376,6 +494,11 @@ static json_t *rules(void)
         if (json_array_append_new(all, if_then(has_value(d->other, d->value), given(d->key))) < 0)
             return NULL;
     }
+    /* A private network is a namespace. */
+    json_t *isolated =
+        json_pack("{s:{s:{s:{s:s}}}}", "properties", "isolation", "not", "const", "none");
+    if (json_array_append_new(all, if_then(has_value("network", "private"), isolated)) < 0)
+        return NULL;
     return ce_take(all);
 }
 

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* The workload: labelled requests, open loop.
+/* The workload: operations that drive the pipeline under test, and what became of them. A thread of
+ * its own only starts and ends them; what an outcome means is decided elsewhere. It has two forms.
  *
- * Operation n of a phase is due at start + n/rate, whatever became of the ones before; its latency
- * counts from when it was due, so a stall cannot hide itself. Connections are persistent and as
- * many as are needed. The thread only sends and receives; what an outcome means is decided
- * elsewhere.
+ * Labelled requests, open loop: operation n of a phase is due at start + n/rate, whatever became of
+ * the ones before; its latency counts from when it was due, so a stall cannot hide itself.
+ * Connections are persistent and as many as are needed.
+ *
+ * Trials of a batch job, closed loop: one after the other, since a batch is not due at any time.
+ * A trial is due when it is started; its latency is how long it took.
  *
  * Phases make runs repeatable: operations are named "f-17" (phase letter, number within the phase),
  * a seeded fault chooses by that name, and each phase starts at row 0 of the labelled rows, so the
@@ -12,6 +15,7 @@
 #ifndef CE_PIPELINE_WORKLOAD_H
 #define CE_PIPELINE_WORKLOAD_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -71,7 +75,28 @@ struct ce_outcome {
     int error; /* 0, or why it failed: ETIMEDOUT, ECONNREFUSED, ECONNRESET, EPROTO, EBADMSG (no
                   prediction) */
     double prediction; /* as a number; NaN when it is none */
+    /* Of a trial: */
+    double accuracy; /* as it was reported; NaN: it was not */
+    json_t *metrics; /* the other numbers that it reported, {name: number}; owned by whoever takes
+                        the outcome; NULL: none */
 };
+
+/* A batch job that can be run. */
+struct ce_trial_figures {
+    int64_t took; /* ns; also of one that failed */
+    double accuracy;
+    json_t *metrics;
+};
+struct ce_trials {
+    void *ctx;
+    /* Runs it once, until it has ended and `give_up` (a descriptor, readable) at the latest. 0 and
+     * what it reported; -ECANCELED: given up; else how it failed. Called on the workload's thread.
+     */
+    int (*run)(void *ctx, const char *name, int give_up, struct ce_trial_figures *ret_figures,
+               struct ce_error *err);
+};
+/* Trials begin at least that far apart: a job that fails at once is not started without end. */
+#define CE_TRIAL_SPACING (100 * CE_MILLISECOND)
 
 struct ce_workload_config {
     struct ce_endpoint endpoint;
@@ -82,20 +107,31 @@ struct ce_workload_config {
 
 struct ce_workload;
 
-/* Starts the thread, idle. */
+/* Starts the thread, idle: with requests, or with trials (borrowed). */
 int ce_workload_start(const struct ce_workload_config *config, struct ce_workload **ret_workload,
                       struct ce_error *err);
+int ce_workload_start_trials(const struct ce_trials *trials, struct ce_workload **ret_workload,
+                             struct ce_error *err);
 /* Gives up what is in flight and joins the thread. NULL is fine. */
 void ce_workload_stop(struct ce_workload *workload);
 
-/* Begins a phase: its first operation is due one interval (1/rate) from now. `count` operations, or
- * UINT64_MAX until the next phase begins. The running phase, if any, ends: it becomes due no more;
- * what is in flight goes on. */
-void ce_workload_begin(struct ce_workload *workload, enum ce_phase phase, uint64_t count);
+/* Begins a phase of `count` operations, or UINT64_MAX until the next phase begins. The running
+ * phase, if any, ends: it becomes due no more; what is in flight goes on. The first request is due
+ * one interval (1/rate) from now. Trials go on beyond `count` as long as they begin within
+ * `duration` ns; one that fails ends the baseline, which nothing could be compared with; beginning
+ * the phase that runs already gives it another count. */
+void ce_workload_begin(struct ce_workload *workload, enum ce_phase phase, uint64_t count,
+                       int64_t duration);
 /* Ends the running phase: nothing is due until the next one begins. */
 void ce_workload_pause(struct ce_workload *workload);
+/* The same, and a trial in flight is killed and never heard of again. Requests go on. */
+void ce_workload_give_up(struct ce_workload *workload);
 /* Number of operations of the current phase that were due so far. */
 uint64_t ce_workload_due(const struct ce_workload *workload);
+/* Whether that are all of them. */
+bool ce_workload_all_due(const struct ce_workload *workload);
+/* How the last trial failed that did; "": none has. */
+void ce_workload_last_failure(struct ce_workload *workload, struct ce_error *ret_failure);
 
 /* Takes the next outcome, in order of completion; waits until ce_now() >= `until` at most. 1, or 0
  * when none came. */

@@ -10,6 +10,7 @@
 #include "base/environment.h"
 #include "base/file.h"
 #include "base/spawn.h"
+#include "pipeline/helpers.h"
 
 int ce_child_start(struct ce_child *child, const struct ce_role *supervisor, int upstream_port,
                    struct ce_error *err)
@@ -22,25 +23,30 @@ int ce_child_start(struct ce_child *child, const struct ce_role *supervisor, int
     char port[16], upstream[16];
     snprintf(port, sizeof port, "%d", child->port);
     snprintf(upstream, sizeof upstream, "%d", upstream_port);
-    bool trains = strcmp(child->role, CE_ROLE_TRAINER) == 0;
     bool forwards = strcmp(child->role, CE_ROLE_GATEWAY) == 0;
+    bool serves = strcmp(child->role, CE_ROLE_SERVER) == 0;
     const char *argv[] = {supervisor->program,
                           child->role,
                           supervisor->run_folder,
                           supervisor->hardened ? "hardened" : "naive",
-                          trains ? NULL : port,
+                          serves || forwards ? port : NULL,
                           forwards ? upstream : NULL,
+                          supervisor->model_host,
                           NULL};
     ce_autofree char *preload = NULL;
     ce_autofree const char **env = NULL;
-    if (strcmp(child->role, CE_ROLE_SERVER) == 0 && getenv(CE_SERVER_PRELOAD)) {
+    if (serves && getenv(CE_SERVER_PRELOAD)) {
         preload = ce_format("LD_PRELOAD=%s", getenv(CE_SERVER_PRELOAD));
         env = preload ? ce_environment_with((const char *const[]){preload}, 1) : NULL;
         if (!env)
             return ce_fail_memory(err);
     }
+    const char *const prefix[] = {serves ? getenv(CE_SERVER_PREFIX) : NULL, NULL};
+    ce_autofree const char **command = ce_helpers_argv(prefix, argv);
+    if (!command)
+        return ce_fail_memory(err);
     struct ce_spawn spawn = {
-        .argv = argv,
+        .argv = command,
         .env = env,
         .fds = {{its, CE_FD_SUPERVISOR}},
         .fd_count = 1,
@@ -56,6 +62,7 @@ int ce_child_start(struct ce_child *child, const struct ce_role *supervisor, int
     child->id = id;
     child->channel = ce_take_fd(mine);
     child->ready = false;
+    child->start_at = 0;
     child->started_at = ce_now();
     return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A process that the supervisor runs: trainer, server or gateway. */
+/* A process that the supervisor runs: resolver, trainer, server or gateway. */
 #ifndef CE_PIPELINE_EMBEDDED_CHILD_H
 #define CE_PIPELINE_EMBEDDED_CHILD_H
 
@@ -14,10 +14,11 @@ struct ce_child {
     bool ready;              /* it said so */
     int port;                /* kept from one process to the next; 0: never had one */
     int64_t started_at;
+    int64_t start_at; /* when it is to be started again; 0: not due */
 };
 
-/* Executes it; it dies with the supervisor. A trainer takes no port, a server no `upstream_port`.
- */
+/* Executes it; it dies with the supervisor. Resolver and trainer take no port, a server no
+ * `upstream_port`. */
 int ce_child_start(struct ce_child *child, const struct ce_role *supervisor, int upstream_port,
                    struct ce_error *err);
 /* SIGKILL; that it has ended is learnt from SIGCHLD. */

@@ -14,8 +14,10 @@
 #include "base/json.h"
 #include "base/seam.h"
 #include "pipeline/embedded/dataset.h"
+#include "pipeline/embedded/locate.h"
 #include "pipeline/embedded/processes.h"
 #include "pipeline/embedded/requests.h"
+#include "pipeline/embedded/roles.h"
 
 /* Customers whom the trainer never sees: the ones after those in the dataset. */
 enum { HELD_OUT = 500 };
@@ -32,7 +34,7 @@ static const int64_t route_timeout = 30 * CE_SECOND;
 struct embedded {
     struct ce_pipeline base;
     struct ce_pipeline_spec spec;
-    char *dataset, *metrics;
+    char *run_folder, *dataset, *metrics;
     struct ce_processes *processes;
 };
 
@@ -81,11 +83,19 @@ static int ensure_serving(void *pipeline, struct ce_error *err)
     return ce_processes_ask(p->processes, "serve", ready_timeout, NULL, err);
 }
 
+static int locate(void *pipeline, const char *service, struct ce_subject *ret_subject,
+                  struct ce_error *err)
+{
+    struct embedded *p = pipeline;
+    return ce_embedded_locate(p->processes, p->run_folder, service, ret_subject, err);
+}
+
 static const struct ce_pipeline_acts acts = {
     .reload = reload,
     .trained_on = trained_on,
     .serving_process = serving_process,
     .ensure_serving = ensure_serving,
+    .locate = locate,
 };
 
 /* ---- start and stop ---- */
@@ -101,6 +111,15 @@ static int write_dataset(struct embedded *pipeline, const char *run_folder, stru
     CE_TRY(ce_requests_make(seed, rows, HELD_OUT, &pipeline->base.operations, err));
     ce_seam_step("pipeline: write dataset");
     return ce_dataset_write(pipeline->dataset, seed, rows, err);
+}
+
+static int make_disk(struct embedded *pipeline, const char *run_folder, struct ce_error *err)
+{
+    pipeline->run_folder = strdup(run_folder);
+    ce_autofree char *disk = ce_format("%s/" CE_DISK, run_folder);
+    if (!pipeline->run_folder || !disk)
+        return ce_fail_memory(err);
+    return ce_folder_make(disk, err);
 }
 
 static int add_model_route(struct embedded *pipeline, struct ce_proxy *proxy, int server_port,
@@ -152,8 +171,9 @@ static int start_all(struct embedded *pipeline, const struct ce_pipeline_site *s
 {
     const char *profile = ce_profile_kind_name((enum ce_profile_kind)pipeline->spec.profile);
     CE_TRY(write_dataset(pipeline, site->run_folder, err));
-    CE_TRY(ce_processes_start(site->journal, site->run_folder, profile, site->leak_helper,
-                              &pipeline->processes, err));
+    CE_TRY(make_disk(pipeline, site->run_folder, err));
+    CE_TRY(ce_processes_start(site->journal, site->run_folder, profile, site->helpers,
+                              pipeline->spec.inference_time, &pipeline->processes, err));
     pipeline->base.isolation = ce_processes_isolation(pipeline->processes);
     return start_serving(pipeline, site->proxy, err);
 }
@@ -186,6 +206,7 @@ static void stop(struct ce_pipeline *base)
     struct embedded *pipeline = (struct embedded *)base;
     ce_processes_stop(pipeline->processes);
     ce_requests_done(&pipeline->base.operations);
+    free(pipeline->run_folder);
     free(pipeline->dataset);
     free(pipeline->metrics);
     free(pipeline);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* gateway: the application in front of the model server; what the world talks to.
  *
- * naive: passes everything on once and whatever comes back through. hardened: makes a request's
- * features complete and plausible, tries twice with short timeouts, compares the prediction with
- * what an older model of its own says, and answers from that one when the server is silent, wrong
- * or resting behind the circuit breaker. The answer names the version that really answered. */
+ * naive: looks its server's name up, passes everything on once and whatever comes back through.
+ * hardened: makes a request's features complete and plausible, tries twice with short timeouts,
+ * compares the prediction with what an older model of its own says, and answers from that one when
+ * the server is silent, wrong, nowhere to be found or resting behind the circuit breaker. It keeps
+ * the address that it found. The answer names the version that really answered. */
 #include <curl/curl.h>
 #include <math.h>
 #include <pthread.h>
@@ -17,6 +18,7 @@
 #include "base/file.h"
 #include "pipeline/embedded/breaker.h"
 #include "pipeline/embedded/impute.h"
+#include "pipeline/embedded/names.h"
 #include "pipeline/embedded/oip.h"
 #include "pipeline/embedded/requests.h"
 #include "pipeline/embedded/roles.h"
@@ -39,6 +41,7 @@ struct gateway {
     bool hardened;
     int upstream_port;
     char *folder;
+    struct ce_names *names;
     struct ce_breaker breaker;
     pthread_rwlock_t lock; /* guards the fallback */
     struct ce_model fallback;
@@ -68,6 +71,18 @@ static struct ce_upstream_call call_of(const struct ce_web_request *request, int
     };
 }
 
+/* One attempt at the address that the server's name stands for now. */
+static int call_once(struct gateway *gateway, struct ce_upstream *upstream,
+                     struct ce_upstream_call *call, struct ce_upstream_answer *ret_answer)
+{
+    char address[INET_ADDRSTRLEN];
+    CE_TRY(ce_names_resolve(gateway->names, address));
+    call->address = address;
+    int r = ce_upstream_call(upstream, call, ret_answer);
+    call->address = NULL;
+    return r;
+}
+
 static void pass_through(struct ce_upstream_answer *from, struct ce_web_answer *answer)
 {
     answer->status = from->status;
@@ -79,18 +94,20 @@ static void refuse(struct ce_web_answer *answer, int error)
 {
     if (error == -ETIMEDOUT)
         ce_web_reply(answer, 504, ce_oip_error("the model server did not answer in time"));
+    else if (error == -EADDRNOTAVAIL)
+        ce_web_reply(answer, 502, ce_oip_error("the model server's name cannot be resolved"));
     else
         ce_web_reply(answer, 502, ce_oip_error("the model server cannot be reached"));
 }
 
 /* ---- naive ---- */
 
-static void handle_naively(struct ce_upstream *upstream, const struct ce_web_request *request,
-                           struct ce_web_answer *answer)
+static void handle_naively(struct gateway *gateway, struct ce_upstream *upstream,
+                           const struct ce_web_request *request, struct ce_web_answer *answer)
 {
     struct ce_upstream_call call = call_of(request, NAIVE_TIMEOUT_MS);
     struct ce_upstream_answer from;
-    int r = ce_upstream_call(upstream, &call, &from);
+    int r = call_once(gateway, upstream, &call, &from);
     if (r < 0)
         refuse(answer, r);
     else
@@ -109,7 +126,7 @@ static int call_patiently(struct gateway *gateway, struct ce_upstream *upstream,
          call->attempt++) {
         if (call->attempt > 1)
             ce_sleep_until(ce_now() + retry_pause);
-        r = ce_upstream_call(upstream, call, ret_answer);
+        r = call_once(gateway, upstream, call, ret_answer);
         if (r == 0 && ret_answer->status >= 500) {
             free(ret_answer->body);
             r = -EREMOTEIO;
@@ -203,8 +220,10 @@ static void handle(void *ctx, const struct ce_web_request *request, struct ce_we
     struct ce_oip_path path = ce_oip_path_parse(request->path);
     if (!upstream)
         ce_web_reply(answer, 500, ce_oip_error("out of memory"));
+    else if (strcmp(request->path, "/v2/health/live") == 0)
+        ce_web_reply(answer, 200, strdup("{\"live\":true}")); /* this process is */
     else if (!gateway->hardened)
-        handle_naively(upstream, request, answer);
+        handle_naively(gateway, upstream, request, answer);
     else if (path.model == CE_MODEL_CHURN_2 && strcmp(path.verb, "infer") == 0 &&
              strcmp(request->method, "POST") == 0)
         infer(gateway, upstream, request, answer);
@@ -244,6 +263,9 @@ int ce_gateway_run(const struct ce_role *role)
     ce_breaker_init(&gateway.breaker, BREAKER_FAILURES, breaker_rest);
     (void)pthread_rwlock_init(&gateway.lock, NULL);
     int r = gateway.folder ? reload(&gateway, &err) : ce_fail_memory(&err);
+    if (r == 0)
+        r = ce_names_open(role->model_host, role->upstream_port, role->hardened, &gateway.names,
+                          &err);
     if (r == 0 && curl_global_init(CURL_GLOBAL_NOTHING) != CURLE_OK)
         r = ce_fail(&err, EIO, "cannot set up the HTTP client");
     if (r == 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* chaoseater-pipeline: the processes of the embedded pipeline, one program in five roles (roles.h).
+/* chaoseater-pipeline: the processes of the embedded pipeline, one program in six roles (roles.h).
  * Started by ChaosEater only; it prints nothing, because whoever runs it listens on channels. */
 #include <signal.h>
 #include <stdio.h>
@@ -17,9 +17,9 @@ static const struct {
     int arguments; /* after the role's name */
     int (*run)(const struct ce_role *role);
 } roles[] = {
-    {CE_ROLE_KEEPER, 3, ce_keeper_run},   {CE_ROLE_SUPERVISOR, 2, ce_supervisor_run},
-    {CE_ROLE_TRAINER, 2, ce_trainer_run}, {CE_ROLE_SERVER, 3, ce_server_run},
-    {CE_ROLE_GATEWAY, 4, ce_gateway_run},
+    {CE_ROLE_KEEPER, 3, ce_keeper_run},     {CE_ROLE_SUPERVISOR, 3, ce_supervisor_run},
+    {CE_ROLE_RESOLVER, 2, ce_resolver_run}, {CE_ROLE_TRAINER, 2, ce_trainer_run},
+    {CE_ROLE_SERVER, 3, ce_server_run},     {CE_ROLE_GATEWAY, 5, ce_gateway_run},
 };
 
 /* Every connection is a descriptor, and clients may leave many of them waiting. */
@@ -47,7 +47,9 @@ int main(int argc, char **argv)
             .program = argv[0],
             .run_folder = argv[2],
             .hardened = strcmp(argv[3], "hardened") == 0,
-            .namespaces = argv[4] ? argv[4] : "",
+            /* Whoever has one of these has it last. */
+            .namespaces = argv[argc - 1],
+            .model_host = argv[argc - 1],
             .port = argc > 4 ? atoi(argv[4]) : 0,
             .upstream_port = argc > 5 ? atoi(argv[5]) : 0,
         };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "pipeline/embedded/processes.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -18,7 +19,8 @@
 #include "pipeline/beside.h"
 #include "pipeline/channel.h"
 #include "pipeline/embedded/roles.h"
-#include "pipeline/leak_helper.h"
+#include "pipeline/helpers.h"
+#include "pipeline/own_namespaces.h"
 
 /* How long the keeper may take to set up its namespaces, to hand out a socket, and to take its
  * leave. */
@@ -29,8 +31,9 @@ struct ce_processes {
     struct ce_journal *journal;
     struct ce_process_id keeper;
     int note;
-    bool own_network, own_pids;
-    char isolation[256];
+    bool own_network, own_mounts, own_pids;
+    char isolation[384];
+    char no_names[160]; /* why the gateway uses its server's address; "": it uses the name */
 
     pthread_mutex_t sockets_lock;
     int sockets; /* channel to the keeper; -1 once it has failed */
@@ -46,11 +49,12 @@ static const struct level {
     const char *flags; /* the keeper's argument */
 } levels[] = {
     {CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWPID,
-     "user, network, mount and pid namespaces", CE_KEEPER_NETWORK CE_KEEPER_PIDS},
+     "user, network, mount and pid namespaces", CE_KEEPER_NETWORK CE_KEEPER_MOUNTS CE_KEEPER_PIDS},
     {CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWPID, "network, mount and pid namespaces",
-     CE_KEEPER_NETWORK CE_KEEPER_PIDS}, /* root may, even where user namespaces are turned off */
+     CE_KEEPER_NETWORK CE_KEEPER_MOUNTS
+         CE_KEEPER_PIDS}, /* root may, even where user namespaces are turned off */
     {CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS, "user, network and mount namespaces",
-     CE_KEEPER_NETWORK},
+     CE_KEEPER_NETWORK CE_KEEPER_MOUNTS},
     {0, "plain processes", "plain"},
 };
 
@@ -58,7 +62,8 @@ static const struct level {
 
 /* ---- the keeper, as isolated as can be ---- */
 
-/* The keeper says "up", or why it cannot: "13 cannot mount /proc: ...". */
+/* The keeper says "up", followed by a sentence if names are not resolved in there, or why it
+ * cannot: "13 cannot mount /proc: ...". */
 static int wait_until_up(struct ce_processes *processes, struct ce_error *err)
 {
     struct ce_channel_message message;
@@ -67,8 +72,11 @@ static int wait_until_up(struct ce_processes *processes, struct ce_error *err)
         return ce_fail(err, -r, "the pipeline's keeper does not answer: %s", strerror(-r));
     if (r == 0)
         return ce_fail(err, ECHILD, "the pipeline's keeper ended before it was up");
-    if (strcmp(message.text, "up") == 0)
+    if (strncmp(message.text, "up", 2) == 0) {
+        const char *why = message.text + 2 + (message.text[2] == ' ');
+        snprintf(processes->no_names, sizeof processes->no_names, "%.159s", why);
         return 0;
+    }
     char *sentence = NULL;
     long code = strtol(message.text, &sentence, 10);
     return ce_fail(err, code > 0 ? (int)code : EPROTO, "%s", sentence + (*sentence == ' '));
@@ -131,15 +139,13 @@ static void keeper_end(struct ce_processes *processes)
     processes->note = 0;
 }
 
-/* What a person can do something about, instead of the kernel's word for it. */
-static void explain_level(const struct ce_error *failed, char *text, size_t size)
+/* The isolation there is, why no better, and what else is lacking. */
+static void describe(const struct ce_processes *processes, const struct level *level,
+                     const char *why, char *text, size_t size)
 {
-    if (failed->code == ENOSPC)
-        snprintf(text, size, "the limits in /proc/sys/user/max_*_namespaces allow no more");
-    else if (failed->code == EPERM || failed->code == EACCES)
-        snprintf(text, size, "this user may not make or use namespaces (%.100s)", failed->message);
-    else
-        snprintf(text, size, "%.150s", failed->message);
+    snprintf(text, size, "%s%s%s%s%s", level->name, why[0] ? ": " : "", why,
+             processes->no_names[0] ? "; servers are found by address, not by name: " : "",
+             processes->no_names);
 }
 
 static int keeper_start(struct ce_processes *processes, const char *program, const char *run_folder,
@@ -153,14 +159,14 @@ static int keeper_start(struct ce_processes *processes, const char *program, con
         int r = keeper_run(processes, argv, env, level, &failed);
         if (r == 0) {
             processes->own_network = level->namespaces & CLONE_NEWNET;
+            processes->own_mounts = level->namespaces & CLONE_NEWNS;
             processes->own_pids = level->namespaces & CLONE_NEWPID;
-            snprintf(processes->isolation, sizeof processes->isolation, "%s%s%s", level->name,
-                     i > 0 ? ": " : "", why);
+            describe(processes, level, why, processes->isolation, sizeof processes->isolation);
             return 0;
         }
         keeper_end(processes);
         if (i == 0)
-            explain_level(&failed, why, sizeof why);
+            ce_own_namespaces_why(&failed, why, sizeof why);
         if (level->namespaces == 0) {
             if (err)
                 *err = failed;
@@ -170,28 +176,42 @@ static int keeper_start(struct ce_processes *processes, const char *program, con
     return 0;
 }
 
-/* The keeper's environment. *ret_env is to be freed, and borrows from the helper. */
-static int make_env(bool leak_helper, const char *run_folder, struct ce_leak_helper *ret_helper,
-                    const char ***ret_env, struct ce_error *err)
+/* The keeper's environment. *ret_env is to be freed, and borrows from the helpers and the text. */
+static int make_env(unsigned which, const char *run_folder, const char *time,
+                    struct ce_helpers *ret_helpers, char **ret_prefix, const char ***ret_env,
+                    struct ce_error *err)
 {
-    size_t count = 0;
-    if (leak_helper) {
-        CE_TRY(ce_leak_helper_init(CE_SERVER_PRELOAD, getenv("LD_PRELOAD"), run_folder, ret_helper,
-                                   err));
-        count = CE_COUNT(ret_helper->variables);
+    const char *more[CE_HELPER_VARIABLES_MAX + 3];
+    CE_TRY(ce_helpers_init(which, CE_SERVER_PRELOAD, getenv("LD_PRELOAD"), run_folder, ret_helpers,
+                           err));
+    size_t count = ret_helpers->count;
+    for (size_t i = 0; i < count; i++)
+        more[i] = ret_helpers->variables[i];
+    if (ret_helpers->prefix_count > 0) {
+        *ret_prefix = ce_format(CE_SERVER_PREFIX "=%s", ret_helpers->prefix[0]);
+        if (!*ret_prefix)
+            return ce_fail_memory(err);
+        more[count++] = *ret_prefix;
     }
-    *ret_env = ce_environment_with((const char *const *)ret_helper->variables, count);
+    if (which & CE_HELPER_GPU)
+        more[count++] = CE_SERVER_ACCELERATOR "=yes";
+    more[count++] = time;
+    *ret_env = ce_environment_with(more, count);
     return *ret_env ? 0 : ce_fail_memory(err);
 }
 
 int ce_processes_start(struct ce_journal *journal, const char *run_folder, const char *profile,
-                       bool leak_helper, struct ce_processes **ret_processes, struct ce_error *err)
+                       unsigned helpers, int64_t inference_time,
+                       struct ce_processes **ret_processes, struct ce_error *err)
 {
     ce_autofree char *program = NULL;
     ce_autofree const char **env = NULL;
-    CE_CLEANUP(ce_leak_helper_done) struct ce_leak_helper helper = {0};
+    ce_autofree char *prefix = NULL;
+    CE_CLEANUP(ce_helpers_done) struct ce_helpers loaded = {.count = 0};
     CE_TRY(ce_beside_find(PROGRAM, &program, err));
-    CE_TRY(make_env(leak_helper, run_folder, &helper, &env, err));
+    char time[64];
+    snprintf(time, sizeof time, CE_SERVER_TIME "=%" PRId64, inference_time);
+    CE_TRY(make_env(helpers, run_folder, time, &loaded, &prefix, &env, err));
     struct ce_processes *processes = calloc(1, sizeof *processes);
     if (!processes)
         return ce_fail_memory(err);
@@ -221,6 +241,11 @@ void ce_processes_stop(struct ce_processes *processes)
 const char *ce_processes_isolation(const struct ce_processes *processes)
 {
     return processes->isolation;
+}
+
+bool ce_processes_own_mounts(const struct ce_processes *processes)
+{
+    return processes->own_mounts;
 }
 
 /* ---- sockets ---- */
@@ -329,7 +354,8 @@ int ce_processes_ask(struct ce_processes *processes, const char *command, int64_
 /* ---- doctor ---- */
 
 /* Goes through the same set-up as a keeper, in a child that then ends. */
-static int probe_level(const struct level *level, const char *program, struct ce_error *err)
+static int probe_level(const struct level *level, const char *program,
+                       struct ce_processes *ret_probed, struct ce_error *err)
 {
     int ends[2];
     CE_TRY(ce_channel_pair(ends, err));
@@ -342,14 +368,14 @@ static int probe_level(const struct level *level, const char *program, struct ce
         .fds = {{its, CE_FD_SOCKETS}},
         .fd_count = 1,
     };
-    struct ce_processes probed = {.sockets = mine, .commands = -1};
+    *ret_probed = (struct ce_processes){.sockets = mine, .commands = -1};
     int gate;
-    CE_TRY(ce_spawn(&spawn, &probed.keeper, &gate, err));
+    CE_TRY(ce_spawn(&spawn, &ret_probed->keeper, &gate, err));
     int r = ce_spawn_go(gate, err);
     (void)close(ce_take_fd(its));
     if (r == 0)
-        r = wait_until_up(&probed, err);
-    (void)ce_process_end(&probed.keeper, leave_timeout, NULL);
+        r = wait_until_up(ret_probed, err);
+    (void)ce_process_end(&ret_probed->keeper, leave_timeout, NULL);
     return r;
 }
 
@@ -362,10 +388,11 @@ bool ce_processes_probe(char *reason, size_t size)
         snprintf(reason, size, "%s", err.message);
         return false;
     }
+    struct ce_processes probed;
     size_t i = 0;
-    while (levels[i].namespaces != 0 && probe_level(&levels[i], program, &err) < 0)
+    while (probe_level(&levels[i], program, &probed, &err) < 0 && levels[i].namespaces != 0)
         if (i++ == 0)
-            explain_level(&err, why, sizeof why);
-    snprintf(reason, size, "%s%s%s", levels[i].name, i > 0 ? ": " : "", why);
+            ce_own_namespaces_why(&err, why, sizeof why);
+    describe(&probed, &levels[i], why, reason, size);
     return levels[i].namespaces & CLONE_NEWPID;
 }

@@ -17,14 +17,17 @@
 struct ce_processes;
 
 /* Starts keeper and supervisor, as well isolated as this host allows, noted in the journal.
- * `profile` is "naive" or "hardened". `leak_helper`: see struct ce_pipeline_site. */
+ * `profile` is "naive" or "hardened". `helpers`: see struct ce_pipeline_site. */
 int ce_processes_start(struct ce_journal *journal, const char *run_folder, const char *profile,
-                       bool leak_helper, struct ce_processes **ret_processes, struct ce_error *err);
+                       unsigned helpers, int64_t inference_time,
+                       struct ce_processes **ret_processes, struct ce_error *err);
 /* Ends the whole tree, waits for that, and settles the note. NULL is fine. */
 void ce_processes_stop(struct ce_processes *processes);
 
 /* "user, network, mount and pid namespaces", or less and why. */
 const char *ce_processes_isolation(const struct ce_processes *processes);
+/* Whether the pipeline's disk is a filesystem of its own (roles.h). */
+bool ce_processes_own_mounts(const struct ce_processes *processes);
 /* A loopback address as the processes see it. Any thread may use it as long as `processes` lives.
  */
 struct ce_endpoint ce_processes_endpoint(struct ce_processes *processes, int port);

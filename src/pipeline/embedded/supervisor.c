@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* supervisor: runs trainer, server and gateway, and does what the controller commands.
+/* supervisor: runs resolver, trainer, server and gateway, and does what the controller commands.
  *
- * naive: a dead server stays dead until the controller commands "serve". hardened: it is started
- * again at once, and one that does not answer its health check twice in a row is killed first.
+ * naive: who is dead stays dead until the controller commands "serve". hardened: resolver, server
+ * and gateway are started again at once, and a server or gateway that does not answer its health
+ * check twice in a row is killed first.
  *
  * A command is a list of stages, gone through one by one. A stage that is fulfilled already passes
  * at once; else an event (a message from a child, the end of one, a health check) fulfils it later.
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -22,11 +24,11 @@
 #include "pipeline/embedded/health.h"
 
 static const int64_t check_interval = 250 * CE_MILLISECOND, check_timeout = 500 * CE_MILLISECOND;
-/* A server that ended young is not started again at once: whatever killed it may still be there. */
+/* Who ended young is not started again at once: whatever killed it may still be there. */
 static const int64_t young = CE_SECOND, restart_pause = 100 * CE_MILLISECOND;
 enum {
     CHECKS_MISSED_MAX = 2,
-    STARTS_MAX = 5, /* of the server, for one command */
+    STARTS_MAX = 5, /* of server and gateway, for one command */
 };
 
 enum stage {
@@ -35,34 +37,54 @@ enum stage {
     STAGE_START_SERVER,
     STAGE_CHECK_SERVER,
     STAGE_LOAD_SERVER,
-    STAGE_START_GATEWAY, /* passes when no gateway was ever commanded */
+    STAGE_START_RESOLVER, /* passes when the pipeline has no names */
+    STAGE_START_GATEWAY,  /* passes when no gateway was ever commanded */
+    STAGE_CHECK_GATEWAY,
     STAGE_LOAD_GATEWAY,
 };
 enum { STAGES_MAX = 8 };
 
+/* Whose port and pid are the answer. */
+enum about { ABOUT_SERVER = 0, ABOUT_GATEWAY, ABOUT_RESOLVER, ABOUT_SUPERVISOR };
+
 static const struct command {
     const char *name;
-    bool about_gateway; /* the answer */
+    enum about about;
     enum stage stages[STAGES_MAX];
 } commands[] = {
-    {"train", false, {STAGE_TRAIN}},
-    {"serve", false, {STAGE_START_SERVER, STAGE_CHECK_SERVER, STAGE_START_GATEWAY}},
-    {"front", true, {STAGE_START_GATEWAY}},
+    {"train", ABOUT_SERVER, {STAGE_TRAIN}},
+    {"serve",
+     ABOUT_SERVER,
+     {STAGE_START_SERVER, STAGE_CHECK_SERVER, STAGE_START_RESOLVER, STAGE_START_GATEWAY,
+      STAGE_CHECK_GATEWAY}},
+    {"front", ABOUT_GATEWAY, {STAGE_START_RESOLVER, STAGE_START_GATEWAY}},
     {"reload",
-     false,
-     {STAGE_TRAIN, STAGE_START_SERVER, STAGE_LOAD_SERVER, STAGE_START_GATEWAY, STAGE_LOAD_GATEWAY}},
-    {"status", false, {STAGE_DONE}},
+     ABOUT_SERVER,
+     {STAGE_TRAIN, STAGE_START_SERVER, STAGE_LOAD_SERVER, STAGE_START_RESOLVER, STAGE_START_GATEWAY,
+      STAGE_LOAD_GATEWAY}},
+    {"status", ABOUT_SERVER, {STAGE_DONE}},
+    {"gateway", ABOUT_GATEWAY, {STAGE_DONE}},
+    {"resolver", ABOUT_RESOLVER, {STAGE_DONE}},
+    {"supervisor", ABOUT_SUPERVISOR, {STAGE_DONE}},
+};
+
+/* A child that serves, and is asked whether it lives. */
+struct watch {
+    struct ce_child *child;
+    const char *name;
+    enum stage start, check, load; /* the stages that are about it */
+    struct ce_health_check health;
+    int64_t next; /* when it is asked again; 0: it is not */
+    int missed;   /* answers, in a row */
 };
 
 struct supervisor {
     const struct ce_role *role;
-    struct ce_child trainer, server, gateway;
-    bool trainer_is_stale; /* what it says and that it ends means nothing any more */
-    int upstream_port;     /* of the gateway; 0: none was commanded yet */
-    int64_t restart_at;    /* of the server; 0: not due */
-    struct ce_health_check check;
-    int64_t next_check;
-    int checks_missed;
+    struct ce_child resolver, trainer, server, gateway;
+    bool has_names;          /* so that a resolver is wanted */
+    bool trainer_is_stale;   /* what it says and that it ends means nothing any more */
+    int upstream_port;       /* of the gateway; 0: none was commanded yet */
+    struct watch watches[2]; /* of the server, of the gateway */
     /* the command at hand; NULL: none */
     const struct command *command;
     unsigned sequence;
@@ -80,10 +102,13 @@ static void send_answer(const char *text, pid_t about)
         (void)ce_channel_send(CE_FD_COMMANDS, text, -1, 0);
 }
 
-static void answer_about(unsigned sequence, const struct ce_child *child)
+static void answer_about(const struct supervisor *s, unsigned sequence, enum about about)
 {
     char text[64];
-    pid_t pid = child->ready ? child->id.pid : 0;
+    const struct ce_child *child = about == ABOUT_GATEWAY    ? &s->gateway
+                                   : about == ABOUT_RESOLVER ? &s->resolver
+                                                             : &s->server;
+    pid_t pid = about == ABOUT_SUPERVISOR ? getpid() : child->ready ? child->id.pid : 0;
     snprintf(text, sizeof text, "%u ok %d %d", sequence, child->port, (int)pid);
     send_answer(text, pid);
 }
@@ -106,14 +131,23 @@ static enum stage current_stage(const struct supervisor *s)
 static void child_start(struct supervisor *s, struct ce_child *child)
 {
     struct ce_error err = {0};
-    if (child->id.pid == 0 && ce_child_start(child, s->role, s->upstream_port, &err) < 0)
+    if (child->id.pid == 0 && child->start_at == 0 &&
+        ce_child_start(child, s->role, s->upstream_port, &err) < 0)
         command_fail(s, &err);
 }
 
-static void check_begin(struct supervisor *s)
+static void check_begin(struct watch *watch)
 {
-    if (s->check.fd < 0)
-        ce_health_start(&s->check, s->server.port, check_timeout);
+    if (watch->health.fd < 0)
+        ce_health_start(&watch->health, watch->child->port, check_timeout);
+}
+
+/* A check that goes on already may have begun before what the command is about. */
+static void check_anew(struct watch *watch)
+{
+    ce_health_cancel(&watch->health);
+    watch->missed = 0;
+    check_begin(watch);
 }
 
 /* True when the stage is fulfilled; else it has been set going. */
@@ -129,14 +163,15 @@ static bool stage_enter(struct supervisor *s, enum stage stage)
             child_start(s, &s->trainer);
         return false;
     case STAGE_START_SERVER:
-        if (s->restart_at == 0)
-            child_start(s, &s->server);
+        child_start(s, &s->server);
         return s->server.ready;
+    case STAGE_START_RESOLVER:
+        if (!s->has_names)
+            return true;
+        child_start(s, &s->resolver);
+        return s->resolver.ready;
     case STAGE_CHECK_SERVER:
-        /* A check that goes on already may have begun before what the command is about. */
-        ce_health_cancel(&s->check);
-        s->checks_missed = 0;
-        check_begin(s);
+        check_anew(&s->watches[0]);
         return false;
     case STAGE_LOAD_SERVER:
         (void)ce_channel_send(s->server.channel, "reload", -1, 0);
@@ -146,6 +181,11 @@ static bool stage_enter(struct supervisor *s, enum stage stage)
             return true;
         child_start(s, &s->gateway);
         return s->gateway.ready;
+    case STAGE_CHECK_GATEWAY:
+        if (s->upstream_port == 0)
+            return true;
+        check_anew(&s->watches[1]);
+        return false;
     case STAGE_LOAD_GATEWAY:
         if (s->upstream_port == 0)
             return true;
@@ -167,7 +207,7 @@ static void command_continue(struct supervisor *s)
     }
     if (!s->command)
         return;
-    answer_about(s->sequence, s->command->about_gateway ? &s->gateway : &s->server);
+    answer_about(s, s->sequence, s->command->about);
     s->command = NULL;
 }
 
@@ -190,17 +230,25 @@ static void on_failure(struct supervisor *s, const char *text)
     command_fail(s, &err);
 }
 
+/* NULL: it is not asked. */
+static struct watch *watch_of(struct supervisor *s, const struct ce_child *child)
+{
+    for (size_t i = 0; i < CE_COUNT(s->watches); i++)
+        if (s->watches[i].child == child)
+            return &s->watches[i];
+    return NULL;
+}
+
 static void on_ready(struct supervisor *s, struct ce_child *child, int port)
 {
     child->ready = true;
     child->port = port;
-    if (child != &s->server) {
-        stage_fulfilled(s, STAGE_START_GATEWAY);
-        return;
+    struct watch *watch = watch_of(s, child);
+    if (watch) {
+        watch->missed = 0;
+        watch->next = s->role->hardened ? ce_now() + check_interval : 0;
     }
-    s->checks_missed = 0;
-    s->next_check = s->role->hardened ? ce_now() + check_interval : 0;
-    stage_fulfilled(s, STAGE_START_SERVER);
+    stage_fulfilled(s, watch ? watch->start : STAGE_START_RESOLVER);
 }
 
 static void on_message(struct supervisor *s, struct ce_child *child, const char *text)
@@ -225,31 +273,31 @@ static void receive_from(struct supervisor *s, struct ce_child *child)
         on_message(s, child, message.text);
 }
 
-static bool server_is_wanted(const struct supervisor *s)
+static void start_again(struct ce_child *child, int64_t lifetime)
 {
-    enum stage stage = current_stage(s);
-    return s->role->hardened || stage == STAGE_START_SERVER || stage == STAGE_CHECK_SERVER ||
-           stage == STAGE_LOAD_SERVER;
+    child->start_at = ce_now() + (lifetime < young ? restart_pause : 0);
 }
 
-static void on_server_end(struct supervisor *s, int64_t lifetime)
+/* Started again if hardened, or if a command needs it: whatever stage that had reached with the old
+ * process, it begins again with the new one. */
+static void on_served_end(struct supervisor *s, struct watch *watch, int64_t lifetime)
 {
-    ce_health_cancel(&s->check);
-    s->next_check = 0;
-    if (!server_is_wanted(s) || s->server.port == 0)
-        return;
-    s->restart_at = ce_now() + (lifetime < young ? restart_pause : 0);
-    /* Whatever stage a command had reached with the old process, it begins again with the new one.
-     */
+    struct ce_error err = {0};
     enum stage stage = current_stage(s);
-    if (stage == STAGE_CHECK_SERVER || stage == STAGE_LOAD_SERVER)
-        while (current_stage(s) != STAGE_START_SERVER)
-            s->stage--;
-    if (s->command && ++s->starts > STARTS_MAX) {
-        struct ce_error err = {0};
-        (void)ce_fail(&err, ECHILD, "the model server ended %d times before it served", s->starts);
+    bool needed = stage == watch->start || stage == watch->check || stage == watch->load;
+    ce_health_cancel(&watch->health);
+    watch->next = 0;
+    if (needed && (watch->child->port == 0 || ++s->starts > STARTS_MAX)) {
+        (void)ce_fail(&err, ECHILD, "the %s ended %d times before it served", watch->name,
+                      s->starts + (watch->child->port == 0));
         command_fail(s, &err);
     }
+    if (watch->child->port == 0 || !(needed || s->role->hardened))
+        return;
+    start_again(watch->child, lifetime);
+    if (s->command && needed)
+        while (current_stage(s) != watch->start)
+            s->stage--;
 }
 
 static void on_child_end(struct supervisor *s, struct ce_child *child)
@@ -259,19 +307,17 @@ static void on_child_end(struct supervisor *s, struct ce_child *child)
     receive_from(s, child); /* what it said last */
     ce_child_ended(child);
     enum stage stage = current_stage(s);
-    if (child == &s->server) {
-        if (s->server.port == 0 && stage == STAGE_START_SERVER) {
-            (void)ce_fail(&err, ECHILD, "the model server ended before it served");
-            command_fail(s, &err);
-        }
-        on_server_end(s, lifetime);
+    struct watch *watch = watch_of(s, child);
+    if (watch) {
+        on_served_end(s, watch, lifetime);
+    } else if (child == &s->resolver && s->role->hardened) {
+        start_again(child, lifetime);
     } else if (child == &s->trainer && s->trainer_is_stale) {
         s->trainer_is_stale = false;
         if (stage == STAGE_TRAIN)
             child_start(s, &s->trainer);
     } else if ((child == &s->trainer && stage == STAGE_TRAIN) ||
-               (child == &s->gateway &&
-                (stage == STAGE_START_GATEWAY || stage == STAGE_LOAD_GATEWAY))) {
+               (child == &s->resolver && stage == STAGE_START_RESOLVER)) {
         (void)ce_fail(&err, ECHILD, "the %s ended unexpectedly", child->role);
         command_fail(s, &err);
     }
@@ -279,7 +325,7 @@ static void on_child_end(struct supervisor *s, struct ce_child *child)
 
 static void reap(struct supervisor *s)
 {
-    struct ce_child *children[] = {&s->trainer, &s->server, &s->gateway};
+    struct ce_child *children[] = {&s->resolver, &s->trainer, &s->server, &s->gateway};
     pid_t pid;
     while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
         for (size_t i = 0; i < CE_COUNT(children); i++)
@@ -287,24 +333,24 @@ static void reap(struct supervisor *s)
                 on_child_end(s, children[i]);
 }
 
-static void on_check(struct supervisor *s)
+static void on_check(struct supervisor *s, struct watch *watch)
 {
-    enum ce_health health = ce_health_continue(&s->check);
+    enum ce_health health = ce_health_continue(&watch->health);
     if (health == CE_HEALTH_WAITING)
         return;
     if (health == CE_HEALTH_LIVE) {
-        s->checks_missed = 0;
-        s->next_check = s->role->hardened ? ce_now() + check_interval : 0;
-        stage_fulfilled(s, STAGE_CHECK_SERVER);
+        watch->missed = 0;
+        watch->next = s->role->hardened ? ce_now() + check_interval : 0;
+        stage_fulfilled(s, watch->check);
         return;
     }
-    if (++s->checks_missed < CHECKS_MISSED_MAX) {
-        check_begin(s);
+    if (++watch->missed < CHECKS_MISSED_MAX) {
+        check_begin(watch);
         return;
     }
-    s->checks_missed = 0;
-    s->next_check = 0;
-    ce_child_kill(&s->server);
+    watch->missed = 0;
+    watch->next = 0;
+    ce_child_kill(watch->child);
 }
 
 static void on_command(struct supervisor *s, const char *text)
@@ -319,7 +365,7 @@ static void on_command(struct supervisor *s, const char *text)
         if (strcmp(commands[i].name, name) != 0)
             continue;
         if (commands[i].stages[0] == STAGE_DONE) {
-            answer_about(sequence, &s->server);
+            answer_about(s, sequence, commands[i].about);
             return;
         }
         if (port > 0)
@@ -334,26 +380,34 @@ static void on_command(struct supervisor *s, const char *text)
 
 /* ---- the loop ---- */
 
+static int64_t sooner(int64_t a, int64_t b)
+{
+    return a == 0 || (b > 0 && b < a) ? b : a;
+}
+
 /* Does what is due, and says when the next thing will be; 0: nothing. */
 static int64_t do_what_is_due(struct supervisor *s)
 {
-    int64_t now = ce_now();
-    if (s->restart_at > 0 && now >= s->restart_at) {
-        s->restart_at = 0;
-        child_start(s, &s->server);
+    struct ce_child *restarted[] = {&s->resolver, &s->server, &s->gateway};
+    int64_t now = ce_now(), next = 0;
+    for (size_t i = 0; i < CE_COUNT(restarted); i++) {
+        if (restarted[i]->start_at > 0 && now >= restarted[i]->start_at) {
+            restarted[i]->start_at = 0;
+            child_start(s, restarted[i]);
+        }
+        next = sooner(next, restarted[i]->start_at);
     }
-    if (s->next_check > 0 && now >= s->next_check && s->server.ready) {
-        s->next_check = 0;
-        check_begin(s);
+    for (size_t i = 0; i < CE_COUNT(s->watches); i++) {
+        struct watch *watch = &s->watches[i];
+        if (watch->next > 0 && now >= watch->next && watch->child->ready) {
+            watch->next = 0;
+            check_begin(watch);
+        }
+        if (watch->health.fd >= 0 && now >= watch->health.deadline)
+            on_check(s, watch);
+        next = sooner(next, watch->next);
+        next = sooner(next, watch->health.fd >= 0 ? watch->health.deadline : 0);
     }
-    if (s->check.fd >= 0 && now >= s->check.deadline)
-        on_check(s);
-
-    int64_t times[] = {s->restart_at, s->next_check, s->check.fd >= 0 ? s->check.deadline : 0},
-            next = 0;
-    for (size_t i = 0; i < CE_COUNT(times); i++)
-        if (times[i] > 0 && (next == 0 || times[i] < next))
-            next = times[i];
     return next;
 }
 
@@ -367,7 +421,9 @@ static void loop(struct supervisor *s, int signals)
             {.fd = s->trainer.channel, .events = POLLIN},
             {.fd = s->server.channel, .events = POLLIN},
             {.fd = s->gateway.channel, .events = POLLIN},
-            {.fd = s->check.fd, .events = s->check.events},
+            {.fd = s->resolver.channel, .events = POLLIN},
+            {.fd = s->watches[0].health.fd, .events = s->watches[0].health.events},
+            {.fd = s->watches[1].health.fd, .events = s->watches[1].health.events},
         };
         int timeout = next == 0 ? -1 : left > 0 ? (int)(left / CE_MILLISECOND) + 1 : 0;
         if (poll(waits, CE_COUNT(waits), timeout) < 0)
@@ -381,8 +437,11 @@ static void loop(struct supervisor *s, int signals)
             receive_from(s, &s->server);
         if (waits[4].revents)
             receive_from(s, &s->gateway);
-        if (waits[5].revents && s->check.fd == waits[5].fd)
-            on_check(s);
+        if (waits[5].revents)
+            receive_from(s, &s->resolver);
+        for (size_t i = 0; i < CE_COUNT(s->watches); i++)
+            if (waits[6 + i].revents && s->watches[i].health.fd == waits[6 + i].fd)
+                on_check(s, &s->watches[i]);
         if (waits[0].revents) {
             struct ce_channel_message message;
             int r = ce_channel_receive(CE_FD_COMMANDS, 0, &message);
@@ -405,11 +464,30 @@ int ce_supervisor_run(const struct ce_role *role)
         return 1;
     struct supervisor s = {
         .role = role,
+        .has_names = strcmp(role->model_host, CE_MODEL_HOST) == 0,
+        .resolver = {.role = CE_ROLE_RESOLVER, .channel = -1},
         .trainer = {.role = CE_ROLE_TRAINER, .channel = -1},
         .server = {.role = CE_ROLE_SERVER, .channel = -1},
         .gateway = {.role = CE_ROLE_GATEWAY, .channel = -1},
-        .check = {.fd = -1},
     };
+    s.watches[0] = (struct watch){
+        .child = &s.server,
+        .name = "model server",
+        .start = STAGE_START_SERVER,
+        .check = STAGE_CHECK_SERVER,
+        .load = STAGE_LOAD_SERVER,
+        .health = {.fd = -1},
+    };
+    s.watches[1] = (struct watch){
+        .child = &s.gateway,
+        .name = "gateway",
+        .start = STAGE_START_GATEWAY,
+        .check = STAGE_CHECK_GATEWAY,
+        .load = STAGE_LOAD_GATEWAY,
+        .health = {.fd = -1},
+    };
+    if (s.has_names)
+        child_start(&s, &s.resolver);
     loop(&s, signals);
     return 0;
 }

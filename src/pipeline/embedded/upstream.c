@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "pipeline/embedded/freshness.h"
 
 struct ce_upstream {
     CURL *curl;
@@ -76,6 +77,10 @@ static struct curl_slist *call_headers(const struct ce_upstream_call *call)
         if (line)
             append(&headers, line);
     }
+    ce_autofree char *now = ce_freshness_stamp();
+    ce_autofree char *time = now ? ce_format(CE_FRESHNESS_FIELD ": %s", now) : NULL;
+    if (time)
+        append(&headers, time);
     append(&headers, "Content-Type: application/json");
     append(&headers, "Expect:"); /* no 100-continue round trip */
     return headers;
@@ -100,7 +105,7 @@ int ce_upstream_call(struct ce_upstream *upstream, const struct ce_upstream_call
 {
     CURL *curl = upstream->curl;
     struct curl_slist *headers = call_headers(call);
-    ce_autofree char *url = ce_format("http://127.0.0.1:%d%s", upstream->port, call->path);
+    ce_autofree char *url = ce_format("http://%s:%d%s", call->address, upstream->port, call->path);
     if (!url || !headers) {
         curl_slist_free_all(headers);
         return -ENOMEM;

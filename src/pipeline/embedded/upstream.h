@@ -11,6 +11,7 @@ struct ce_upstream *ce_upstream_open(int port);       /* NULL: out of memory */
 void ce_upstream_close(struct ce_upstream *upstream); /* NULL is fine */
 
 struct ce_upstream_call {
+    const char *address; /* of the model server; another one means another connection */
     const char *method, *path;
     const char *id; /* the client's X-Request-Id, or NULL */
     int attempt;    /* from 1; sent along as "ID.ATTEMPT" */

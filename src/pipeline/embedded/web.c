@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "pipeline/embedded/freshness.h"
 
 enum {
     BODY_MAX = 16 << 20,
@@ -96,6 +97,7 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
             .method = method,
             .path = path,
             .id = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "X-Request-Id"),
+            .time = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, CE_FRESHNESS_FIELD),
             .body = upload->body ? upload->body : "",
             .size = upload->size,
             .connection = connection_context(connection),

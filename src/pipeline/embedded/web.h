@@ -11,6 +11,7 @@
 struct ce_web_request {
     const char *method, *path; /* the path without its query */
     const char *id;            /* X-Request-Id, or NULL */
+    const char *time;          /* X-Request-Time, or NULL (freshness.h) */
     const char *body;
     size_t size;
     void *connection; /* what `opened` returned for this connection */

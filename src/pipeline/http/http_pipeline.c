@@ -12,10 +12,11 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "host/subject.h"
+#include "pipeline/helpers.h"
 #include "pipeline/http/ask.h"
-#include "pipeline/http/server.h"
 #include "pipeline/kind.h"
-#include "pipeline/leak_helper.h"
+#include "pipeline/started/started.h"
 
 /* Longer than any sensible timeout of an operation, so that the one who gives up is the workload.
  */
@@ -30,11 +31,11 @@ struct http {
     struct ce_url url;
     struct ce_labelled labelled; /* until the requests are made */
     struct ce_judge judge;
-    struct ce_server_command command;
-    struct ce_server *server; /* NULL: it runs without our doing */
-    char *name, *log;
+    struct ce_started_command command;
+    struct ce_started *server; /* NULL: it runs without our doing */
+    char *name, *log, *run_folder;
     struct ce_names env; /* of the command; borrows its texts */
-    struct ce_leak_helper leak_helper;
+    struct ce_helpers helpers;
 };
 
 /* ---- waiting ---- */
@@ -52,7 +53,7 @@ static int await(struct http *http, int (*step)(struct http *, struct ce_error *
     for (;;) {
         struct ce_error why = {0}, ended = {0};
         int r = step(http, &why);
-        bool dead = r < 0 && http->server && ce_server_alive(http->server, &ended) < 0;
+        bool dead = r < 0 && http->server && ce_started_alive(http->server, &ended) < 0;
         bool later = r == -EAGAIN || http->server;
         if (r < 0 && gives_up(http))
             return ce_fail(err, ECANCELED, "interrupted while the server was waited for");
@@ -60,7 +61,7 @@ static int await(struct http *http, int (*step)(struct http *, struct ce_error *
             if (r < 0 && err)
                 *err = dead ? ended : why;
             if (r < 0 && !dead && http->server)
-                return ce_server_late(http->server, r, err);
+                return ce_started_late(http->server, r, err);
             return dead ? -ended.code : r;
         }
         ce_sleep_until(ce_now() + look_again);
@@ -123,24 +124,22 @@ static const char *preloaded(const struct ce_names *given)
     return getenv("LD_PRELOAD");
 }
 
-/* What the document says, and what the helper needs if it is to be loaded: then it stands behind,
- * and the last one holds. */
+/* What the document says, and what the helpers need that are to be loaded: that stands behind, and
+ * the last one holds. */
 static int make_env(struct http *http, struct ce_error *err)
 {
     const struct ce_names *given = &http->spec->env;
-    struct ce_leak_helper *helper = &http->leak_helper;
-    http->env.names = calloc(given->count + CE_COUNT(helper->variables), sizeof *http->env.names);
+    struct ce_helpers *helpers = &http->helpers;
+    CE_TRY(ce_helpers_init(http->site->helpers, "LD_PRELOAD", preloaded(given),
+                           http->site->run_folder, helpers, err));
+    http->env.names = calloc(given->count + helpers->count + 1, sizeof *http->env.names);
     if (!http->env.names)
         return ce_fail_memory(err);
     if (given->count > 0)
         memcpy(http->env.names, given->names, given->count * sizeof *given->names);
     http->env.count = given->count;
-    if (!http->site->leak_helper)
-        return 0;
-    CE_TRY(
-        ce_leak_helper_init("LD_PRELOAD", preloaded(given), http->site->run_folder, helper, err));
-    for (size_t i = 0; i < CE_COUNT(helper->variables); i++)
-        http->env.names[http->env.count++] = helper->variables[i];
+    for (size_t i = 0; i < helpers->count; i++)
+        http->env.names[http->env.count++] = helpers->variables[i];
     return 0;
 }
 
@@ -156,17 +155,21 @@ static int start_server(struct http *http, struct ce_error *err)
                        "something serves there already: end it, or leave out `command`");
     CE_TRY(make_env(http, err));
     http->log = ce_format("%s/server.log", http->site->run_folder);
-    if (!http->log)
+    http->run_folder = strdup(http->site->run_folder);
+    if (!http->log || !http->run_folder)
         return ce_fail_memory(err);
-    http->command = (struct ce_server_command){
+    http->command = (struct ce_started_command){
         .command = &spec->command,
+        .prefix = (const char *const *)http->helpers.prefix,
         .env = &http->env,
         .workdir = spec->workdir,
         .log = http->log,
         .port = port_of(&http->url.endpoint),
+        .isolation =
+            spec->isolation == CE_ISOLATE_NAMESPACES ? CE_ISOLATION_NAMESPACES : CE_ISOLATION_NONE,
     };
-    CE_TRY(ce_server_new(&http->command, http->site->journal, &http->server, err));
-    return ce_server_start(http->server, err);
+    CE_TRY(ce_started_new(&http->command, http->site->journal, &http->server, err));
+    return ce_started_start(http->server, err);
 }
 
 static int make_operations(struct http *http, struct ce_error *err)
@@ -221,6 +224,16 @@ static int read_dataset(struct http *http, struct ce_error *err)
     return ce_judge_init(&http->judge, spec, &http->labelled, err);
 }
 
+/* Where the server lives. */
+static const char *isolation_of(const struct http *http)
+{
+    if (!http->server)
+        return "none: the server runs as it was found";
+    return http->command.isolation == CE_ISOLATION_NONE
+               ? "none: a plain process, started by its command"
+               : ce_started_isolation(http->server);
+}
+
 static const struct ce_pipeline_acts no_acts;
 static const struct ce_pipeline_acts process_acts;
 
@@ -245,11 +258,9 @@ static int start(const struct ce_pipeline_spec *spec, const struct ce_pipeline_s
         ce_pipeline_stop(&http->base);
         return r;
     }
-    bool started = http->server;
-    http->base.acts = started ? &process_acts : &no_acts;
+    http->base.acts = http->server ? &process_acts : &no_acts;
     http->base.name = http->name;
-    http->base.isolation = started ? "none: a plain process, started by its command"
-                                   : "none: the server runs as it was found";
+    http->base.isolation = isolation_of(http);
     http->base.dataset = spec->dataset;
     http->base.label = spec->label;
     http->base.protocol = http->judge.protocol;
@@ -261,14 +272,15 @@ static int start(const struct ce_pipeline_spec *spec, const struct ce_pipeline_s
 static void stop(struct ce_pipeline *base)
 {
     struct http *http = (struct http *)base;
-    ce_server_free(http->server);
+    ce_started_free(http->server);
     ce_operations_done(&http->base.operations);
     ce_labelled_done(&http->labelled);
     ce_url_done(&http->url);
     free(http->name);
     free(http->log);
+    free(http->run_folder);
     free(http->env.names);
-    ce_leak_helper_done(&http->leak_helper);
+    ce_helpers_done(&http->helpers);
     free(http);
 }
 
@@ -320,14 +332,14 @@ const struct ce_pipeline_kind ce_pipeline_http = {
 
 static int serving_process(void *pipeline, struct ce_process_id *ret_id, struct ce_error *err)
 {
-    return ce_server_process(((struct http *)pipeline)->server, ret_id, err);
+    return ce_started_process(((struct http *)pipeline)->server, ret_id, err);
 }
 
 /* The command is started again if it has ended, however long that takes to show. */
 static int serve_again(struct http *http, struct ce_error *err)
 {
     struct ce_prediction ignored;
-    CE_TRY(ce_server_start(http->server, err));
+    CE_TRY(ce_started_start(http->server, err));
     CE_TRY(reach(http, err));
     return ce_ask_prediction(&http->url, &http->base.operations, 0, http->spec->timeout, &ignored,
                              err);
@@ -339,12 +351,63 @@ static int ensure_serving(void *pipeline, struct ce_error *err)
     struct http *http = pipeline;
     if (await(http, serve_again, ce_now() + http->spec->timeout, NULL) == 0)
         return 0;
-    CE_TRY(ce_server_restart(http->server, err));
+    CE_TRY(ce_started_restart(http->server, err));
     int r = await(http, serve_again, ce_now() + http->spec->start_timeout, err);
     return r < 0 ? ce_fail_context(err, r, "%s does not come back", http->name) : 0;
+}
+
+/* Which packets are the server's: those to its port, wherever it listens. */
+static void locate_network(const struct http *http, struct ce_subject *subject)
+{
+    uint16_t port = (uint16_t)http->command.port;
+    struct ce_packet_filter *packets = &subject->packets;
+    if (port == 0)
+        return; /* a unix socket */
+    packets->protocol = IPPROTO_TCP;
+    packets->ports[0].first = packets->ports[0].last = port;
+    packets->port_count = 1;
+    if (http->url.endpoint.name[0] == '\0')
+        subject->probe = http->url.endpoint.address;
+    subject->has |= CE_SUBJECT_NETWORK;
+}
+
+static int locate(void *pipeline, const char *service, struct ce_subject *ret_subject,
+                  struct ce_error *err)
+{
+    struct http *http = pipeline;
+    struct ce_subject *subject = ret_subject;
+    if (service && strcmp(service, "server") != 0)
+        return ce_fail(err, ENOENT, "a model server has no service '%s'; it has server", service);
+    memset(subject, 0, sizeof *subject);
+    CE_TRY(serving_process(http, &subject->process, err));
+    CE_TRY(ce_place_of_process(&subject->process, &subject->place, err));
+    subject->has = CE_SUBJECT_PROCESS;
+    snprintf(subject->name, sizeof subject->name, "%.140s (process %d)", http->name,
+             (int)subject->process.pid);
+    locate_network(http, subject);
+    if (http->spec->workdir && realpath(http->spec->workdir, subject->folder))
+        subject->has |= CE_SUBJECT_FOLDER;
+    if (http->helpers.count > 0 && realpath(http->run_folder, subject->helpers))
+        subject->has |= CE_SUBJECT_HELPERS;
+    return 0;
 }
 
 static const struct ce_pipeline_acts process_acts = {
     .serving_process = serving_process,
     .ensure_serving = ensure_serving,
+    .locate = locate,
 };
+
+static int locate_nothing(void *pipeline, const char *service, struct ce_subject *ret_subject,
+                          struct ce_error *err)
+{
+    (void)service;
+    (void)ret_subject;
+    return ce_fail(err, ENOTSUP,
+                   "%s was not started by ChaosEater, which does not know where it runs: say it "
+                   "with `target:` (its pid, unit, container, peer ...), or let pipeline.command "
+                   "start it",
+                   ((const struct http *)pipeline)->name);
+}
+
+static const struct ce_pipeline_acts no_acts = {.locate = locate_nothing};

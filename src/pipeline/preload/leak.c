@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Leaks memory inside the process that loads it (LD_PRELOAD), while it is told to.
  *
- * A thread waits at the FIFO $CHAOSEATER_LEAK/leak.PID for orders (host/leak_order.h). When the
+ * A thread waits at the FIFO $CHAOSEATER_HELPERS/leak.PID for orders (host/leak_order.h). When the
  * FIFO's last writer closes it, in whatever way that process ended, everything leaked is given
  * back: there is nothing else to undo. Until somebody writes, the thread sleeps.
  *
@@ -153,7 +153,7 @@ static void *run(void *arg)
 
 static void begin(void)
 {
-    const char *folder = getenv("CHAOSEATER_LEAK");
+    const char *folder = getenv("CHAOSEATER_HELPERS");
     struct leak *leak = folder ? calloc(1, sizeof *leak) : NULL;
     if (!leak)
         return;

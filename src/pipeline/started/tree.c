@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "pipeline/http/tree.h"
+#include "pipeline/started/tree.h"
 
 #include <ctype.h>
 #include <dirent.h>

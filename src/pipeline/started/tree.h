@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The processes below one, as /proc shows them. */
-#ifndef CE_PIPELINE_HTTP_TREE_H
-#define CE_PIPELINE_HTTP_TREE_H
+#ifndef CE_PIPELINE_STARTED_TREE_H
+#define CE_PIPELINE_STARTED_TREE_H
 
 #include <sys/types.h>
 
