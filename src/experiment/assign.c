@@ -100,6 +100,23 @@ static int set_in_section(const struct assignment *a, const struct ce_map_rules 
     return map ? put_copy(map, a->key, a->value, err) : 0;
 }
 
+/* What each experiment acts on. */
+static int set_target(const struct assignment *a, struct ce_error *err)
+{
+    struct ce_node *const *items = NULL;
+    size_t count = experiments_of(a->doc, &items);
+    if (!ce_param_find(ce_target_params, a->key))
+        return ce_fail_unknown(err, &a->place, &ce_target_rules, a->key);
+    for (size_t i = 0; i < count; i++) {
+        struct ce_node *map = NULL;
+        if (items[i]->kind == CE_NODE_MAP)
+            CE_TRY(section_of(items[i], "target", a->place.origin, &map, err));
+        if (map)
+            CE_TRY(put_copy(map, a->key, a->value, err));
+    }
+    return 0;
+}
+
 /* A key that the document has too (`seed`) is set there as well: a run has one value of it. */
 static int set_experiment_key(const struct assignment *a, struct ce_error *err)
 {
@@ -118,6 +135,8 @@ static const char *section_with(const char *key)
 {
     if (ce_param_find(ce_pipeline_rules.table, key))
         return "pipeline.";
+    if (ce_param_find(ce_target_rules.table, key))
+        return "target.";
     return ce_param_find(ce_prometheus_rules.table, key) ? "prometheus." : "";
 }
 
@@ -178,6 +197,8 @@ static int assign(struct assignment *a, const char *key, struct ce_error *err)
         return set_in_section(a, &ce_pipeline_rules, err);
     if ((a->key = after(key, "prometheus.")))
         return set_in_section(a, &ce_prometheus_rules, err);
+    if ((a->key = after(key, "target.")))
+        return set_target(a, err);
     if ((a->key = after(key, "parameters.")))
         return set_parameter(a, true, err);
     a->key = key;

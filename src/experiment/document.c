@@ -65,7 +65,7 @@ const struct ce_param ce_experiment_params[] = {
                .doc = "How many times it runs."),
     CE_END_PARAMS,
 };
-static const char *const experiment_sections[] = {"parameters", NULL};
+static const char *const experiment_sections[] = {"parameters", "target", NULL};
 
 const struct ce_param ce_document_params[] = {
     CE_INTEGER(struct ce_document_keys, seed, .min = 0, .max = 0x1p63, .def = "",
@@ -86,6 +86,7 @@ const struct ce_map_rules ce_document_rules = {"key", NULL, ce_document_params, 
 const struct ce_map_rules ce_experiment_rules = {"key", NULL, ce_experiment_params,
                                                  experiment_sections};
 const struct ce_map_rules ce_pipeline_rules = {"key", "pipeline", ce_pipeline_params, NULL};
+const struct ce_map_rules ce_target_rules = {"key", "target", ce_target_params, NULL};
 const struct ce_map_rules ce_prometheus_rules = {"key", "prometheus", ce_prometheus_params, NULL};
 
 static const char prometheus_notice[] =
@@ -109,6 +110,8 @@ static void experiment_done(struct ce_experiment *experiment)
     if (experiment->params)
         ce_params_done(experiment->fault->params, experiment->params);
     free(experiment->params);
+    ce_params_done(ce_target_params, &experiment->target);
+    ce_params_done(ce_target_process_params, &experiment->target);
     ce_params_done(ce_experiment_params, experiment);
 }
 
@@ -199,9 +202,11 @@ int ce_fail_unknown(struct ce_error *err, const struct ce_position *place,
     const char *names[KEYS_MAX];
     char shown[CE_TEXT_SHOWN_SIZE], accepted[sizeof err->message / 2] = "none";
     size_t count = accepted_keys(rules, names), used = 0;
-    for (size_t i = 0; i < count && used < sizeof accepted; i++)
+    for (size_t i = 0, fits = 1; i < count && fits; i++) {
+        fits = used + strlen(names[i]) + 2 * sizeof ", ..." < sizeof accepted;
         used += (size_t)snprintf(accepted + used, sizeof accepted - used, "%s%s", i > 0 ? ", " : "",
-                                 names[i]);
+                                 fits ? names[i] : "...");
+    }
     ce_text_show(key, shown);
     const char *near = ce_text_nearest(key, names, count);
     return ce_fail_place(err, place, EINVAL, "unknown %s '%s'%s%s%s%s%s (accepted: %s)",
@@ -309,6 +314,21 @@ static bool is_given(const struct ce_node *map, const char *key)
     return node && !ce_node_is_null(node);
 }
 
+/* A path that the file names is relative to the file; one from the command line is not. */
+static int resolve(const struct ce_document *doc, const struct ce_position *place, char **path,
+                   struct ce_error *err)
+{
+    bool from_file = place->line > 0;
+    if (!doc->folder || !from_file || !*path || **path == '/')
+        return 0;
+    char *whole = ce_format("%s/%s", doc->folder, *path);
+    if (!whole)
+        return ce_fail_memory(err);
+    free(*path);
+    *path = whole;
+    return 0;
+}
+
 /* ---- one experiment ---- */
 
 static bool has_control(const char *text)
@@ -381,6 +401,45 @@ static int read_parameters(const struct ce_node *node, struct ce_experiment *exp
     return ce_fail_put_place(err, fault->check(experiment->params, err), place);
 }
 
+/* `process` is a name, or a mapping with keys of its own. */
+static int read_target_process(const struct ce_node *node, struct ce_target_spec *target,
+                               struct ce_error *err)
+{
+    static const struct ce_map_rules rules = {"key", "process", ce_target_process_params, NULL};
+    return read_map(node, &node->place, &rules, target, err);
+}
+
+static int read_target(const struct ce_document *doc, const struct ce_node *experiment_node,
+                       struct ce_experiment *experiment, struct ce_error *err)
+{
+    const struct ce_node *node = ce_node_get(experiment_node, "target");
+    struct ce_target_spec *target = &experiment->target;
+    const char *key = NULL;
+    CE_TRY(check_map(node, err));
+    CE_TRY(ce_params_init(ce_target_params, target, err));
+    for (size_t i = 0; node && i < node->count; i++) {
+        const struct ce_node *item = node->items[i];
+        const struct ce_param *param = ce_param_find(ce_target_params, item->key);
+        if (!param)
+            return ce_fail_unknown(err, &item->key_place, &ce_target_rules, item->key);
+        if (strcmp(item->key, "process") == 0 && item->kind == CE_NODE_MAP)
+            CE_TRY(read_target_process(item, target, err));
+        else
+            CE_TRY(read_value(param, item, target, err));
+    }
+    int r = ce_target_keys_check(target, &key, err);
+    if (r < 0) {
+        const struct ce_node *value = key ? ce_node_get(node, key) : NULL;
+        return ce_fail_put_place(err, r, value ? &value->place : &node->place);
+    }
+    if (ce_target_is_explicit(target) && experiment->fault->layer != CE_LAYER_INFRASTRUCTURE)
+        return ce_fail_place(err, &node->place, EINVAL,
+                             "target: %s acts on the pipeline under test; only infrastructure "
+                             "faults take another target",
+                             experiment->fault->name);
+    return target->path ? resolve(doc, &ce_node_get(node, "path")->place, &target->path, err) : 0;
+}
+
 static bool is_left_out(const struct ce_document *doc, const char *name)
 {
     for (size_t i = 0; i < doc->only.count; i++)
@@ -402,6 +461,7 @@ static int read_experiment(struct ce_document *doc, const struct ce_node *list, 
     CE_TRY(check_name(doc, experiment, list, &ce_node_get(node, "name")->place, err));
     CE_TRY(check_fault(experiment, &ce_node_get(node, "fault_type")->place, err));
     CE_TRY(read_parameters(node, experiment, err));
+    CE_TRY(read_target(doc, node, experiment, err));
     experiment->has_seed = is_given(node, "seed");
     experiment->left_out = is_left_out(doc, experiment->name);
     return 0;
@@ -459,22 +519,6 @@ static const struct ce_position *pipeline_place(const struct ce_document *doc, c
     return &(value ? value : section ? section : doc->root)->place;
 }
 
-/* A path that the file names is relative to the file; one from the command line is not. */
-static int resolve(const struct ce_document *doc, const char *key, char **path,
-                   struct ce_error *err)
-{
-    const struct ce_position *place = pipeline_place(doc, key);
-    bool from_file = place->line > 0;
-    if (!doc->folder || !from_file || !*path || **path == '/')
-        return 0;
-    char *whole = ce_format("%s/%s", doc->folder, *path);
-    if (!whole)
-        return ce_fail_memory(err);
-    free(*path);
-    *path = whole;
-    return 0;
-}
-
 static int read_pipeline(struct ce_document *doc, struct ce_error *err)
 {
     const struct ce_node *section = ce_node_get(doc->root, "pipeline");
@@ -482,15 +526,18 @@ static int read_pipeline(struct ce_document *doc, struct ce_error *err)
     const char *key = NULL;
     CE_TRY(check_map(section, err));
     CE_TRY(read_map(section, pipeline_place(doc, NULL), &ce_pipeline_rules, spec, err));
+    ce_pipeline_keys_settle(spec, pipeline_has, doc->root);
     int r = ce_pipeline_keys_check(spec, pipeline_has, doc->root, &key, err);
     if (r < 0)
         return ce_fail_put_place(err, r, pipeline_place(doc, key));
-    CE_TRY(resolve(doc, "dataset", &spec->dataset, err));
-    CE_TRY(resolve(doc, "ca", &spec->ca, err));
+    CE_TRY(resolve(doc, pipeline_place(doc, "dataset"), &spec->dataset, err));
+    CE_TRY(resolve(doc, pipeline_place(doc, "ca"), &spec->ca, err));
     if (spec->command.count > 0 && !spec->workdir && doc->folder &&
         !(spec->workdir = strdup(doc->folder)))
         return ce_fail_memory(err);
-    return is_given(section, "workdir") ? resolve(doc, "workdir", &spec->workdir, err) : 0;
+    return is_given(section, "workdir")
+               ? resolve(doc, pipeline_place(doc, "workdir"), &spec->workdir, err)
+               : 0;
 }
 
 int ce_document_check_pipeline(const struct ce_document *doc, struct ce_error *err)

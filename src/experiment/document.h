@@ -7,6 +7,7 @@
 #include "chaoseater.h"
 #include "faults/fault.h"
 #include "pipeline/pipeline.h"
+#include "target/target.h"
 
 struct ce_experiment {
     char *name;
@@ -22,6 +23,7 @@ struct ce_experiment {
     int64_t recovery_timeout;
     int64_t repeat;
     struct ce_names tags;
+    struct ce_target_spec target;
     bool left_out; /* by --only */
 };
 

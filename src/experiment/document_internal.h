@@ -39,7 +39,8 @@ struct ce_prometheus_keys {
 };
 extern const struct ce_param ce_prometheus_params[];
 
-/* The keys of an experiment; `parameters` is a section. The struct is ce_experiment. */
+/* The keys of an experiment; `parameters` and `target` are sections. The struct is ce_experiment.
+ */
 extern const struct ce_param ce_experiment_params[];
 
 /* The fault that an unchecked experiment names; NULL when it names none that exists. */
@@ -53,7 +54,7 @@ struct ce_map_rules {
     const char *const *sections; /* further keys, looked at elsewhere; NULL: none */
 };
 extern const struct ce_map_rules ce_document_rules, ce_experiment_rules, ce_pipeline_rules,
-    ce_prometheus_rules;
+    ce_prometheus_rules, ce_target_rules;
 
 /* Fails with "unknown key 'profil' of pipeline; did you mean 'profile'? (accepted: kind, profile)".
  */

@@ -44,6 +44,19 @@ static json_t *fault_rule(const struct ce_fault *fault)
                      fault->name, "required", "fault_type", "then", then);
 }
 
+/* `process` takes a name or a mapping. */
+static json_t *target_schema(void)
+{
+    ce_autojson json_t *schema = section_schema(ce_target_params);
+    json_t *properties = json_object_get(schema, "properties");
+    json_t *process = json_object_get(properties, "process");
+    ce_autojson json_t *either =
+        json_pack("{s:[O, o]}", "anyOf", process, ce_params_schema(ce_target_process_params));
+    if (!either || json_object_set(properties, "process", either) < 0)
+        return NULL;
+    return ce_take(schema);
+}
+
 static json_t *experiment_schema(void)
 {
     ce_autojson json_t *schema = ce_params_schema(ce_experiment_params);
@@ -62,6 +75,7 @@ static json_t *experiment_schema(void)
             properties, "parameters",
             json_pack("{s:[s,s], s:s}", "type", "object", "null", "description",
                       "The fault's own parameters; `chaoseater explain FAULT` prints them.")) < 0 ||
+        json_object_set_new(properties, "target", target_schema()) < 0 ||
         json_object_set(schema, "allOf", rules) < 0)
         return NULL;
     return ce_take(schema);
