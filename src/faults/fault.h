@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "data/counts.h"
 #include "faults/target.h"
+#include "host/helper_bits.h"
 #include "journal/journal.h"
 #include "params/params.h"
 
@@ -29,7 +30,16 @@ enum {
     CE_NEEDS_MODEL_ROUTE = 4,   /* predictions, between model server and its caller */
     CE_NEEDS_PROCESS = 8,       /* a serving process */
     CE_NEEDS_COLUMNS = 16,      /* target->dataset: the columns that requests are made of */
-    CE_NEEDS_LEAK_HELPER = 32,  /* one that ChaosEater starts, so that it loads a helper */
+    /* Of target->locate: */
+    CE_NEEDS_NETWORK = 32, /* packets that enter it */
+    CE_NEEDS_FOLDER = 64,  /* a folder in which it keeps files, or a block device */
+    CE_NEEDS_TREE = 128,   /* a process and all that is below it, or a control group */
+    /* A target that ChaosEater starts, so that it loads what these faults need. */
+    CE_NEEDS_LEAK_HELPER = CE_HELPER_LEAK,
+    CE_NEEDS_GPU_HELPER = CE_HELPER_GPU,
+    CE_NEEDS_CLOCK_HELPER = CE_HELPER_CLOCK,
+    CE_NEEDS_SYSCALL_HELPER = CE_HELPER_SYSCALLS,
+    CE_NEEDS_BATCHES = 4096, /* predictions, as CE_NEEDS_MODEL_ROUTE, or target->fail_trials */
 };
 
 /* What verification saw, as one sentence with numbers, and how often it looked. */
@@ -68,6 +78,8 @@ struct ce_fault {
     const char *summary; /* a sentence without full stop: "Delay a share of the predictions" */
     enum ce_layer layer;
     unsigned needs;                /* of the default parameters; `needs_of` overrides */
+    unsigned helpers;              /* CE_HELPER_ bits: what a target that ChaosEater starts loads
+                                      besides, which the fault can do without */
     const struct ce_param *params; /* ends with CE_END_PARAMS; never NULL */
     size_t params_size, state_size;
     const char
@@ -76,6 +88,8 @@ struct ce_fault {
     /* Whether this host can do it; if not, says why in one sentence. NULL: always. */
     bool (*available)(char *reason, size_t size);
     unsigned (*needs_of)(const void *params);
+    /* What stands for `helpers` with these parameters. NULL: that. */
+    unsigned (*helpers_of)(const void *params);
     /* Rules across fields; ranges are in the table. The message names both fields. NULL: none. */
     int (*check)(const void *params, struct ce_error *err);
     /* Whether these parameters make the fault a no-op (rate 0, 0 ms): a control run, with nothing

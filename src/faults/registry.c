@@ -87,9 +87,20 @@ static const char *need_text(unsigned need)
         return "live requests to the pipeline";
     case CE_NEEDS_MODEL_ROUTE:
         return "predictions between model server and caller";
+    case CE_NEEDS_BATCHES:
+        return "predictions between model server and caller, or a batch job";
     case CE_NEEDS_COLUMNS:
         return "a dataset with the columns of the requests";
+    case CE_NEEDS_NETWORK:
+        return "packets that enter the target";
+    case CE_NEEDS_FOLDER:
+        return "a folder or a block device of the target's";
+    case CE_NEEDS_TREE:
+        return "a process or a control group";
     case CE_NEEDS_LEAK_HELPER:
+    case CE_NEEDS_GPU_HELPER:
+    case CE_NEEDS_CLOCK_HELPER:
+    case CE_NEEDS_SYSCALL_HELPER:
         return "a server that ChaosEater starts: the embedded pipeline's, or pipeline.command";
     default:
         return "a serving process";
@@ -102,7 +113,7 @@ void ce_fault_explain(const struct ce_fault *fault, FILE *out)
     fprintf(out, "%s (%s): %s\n\nParameters:\n", fault->name, ce_fault_layer(fault),
             fault->summary);
     ce_params_print(fault->params, out);
-    for (unsigned need = 1; need <= CE_NEEDS_LEAK_HELPER; need <<= 1)
+    for (unsigned need = 1; need <= CE_NEEDS_BATCHES; need <<= 1)
         if (fault->needs & need)
             fprintf(out, "\nNeeds%s: %s", fault->needs_of ? " by default" : "", need_text(need));
     if (ce_fault_available(fault, reason, sizeof reason))

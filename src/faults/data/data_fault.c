@@ -206,7 +206,9 @@ static int train_verify(const struct ce_data_fault *state, const struct ce_targe
         return 1;
     CE_TRY(target->trained_on(target->pipeline, trained_on, err));
     bool same = strcmp(trained_on, now) == 0;
-    say(evidence, "; the model in service was trained on %s", same ? "that file" : "another one");
+    say(evidence, "; %s %s",
+        target->fail_trials ? "the next trial reads" : "the model in service was trained on",
+        same ? "that file" : "another one");
     return same;
 }
 

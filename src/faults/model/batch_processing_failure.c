@@ -4,10 +4,15 @@
  *
  * A batch is a request with at least `min_rows` rows; it fails before the model server sees it, and
  * as a whole. Nothing outside this process is touched, so there is nothing to note in the journal.
+ *
+ * Of a pipeline that is a batch job a trial is the batch: it is killed as soon as it has started.
  */
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
+#include "base/seam.h"
 #include "faults/model/failure.h"
 #include "faults/sample.h"
 
@@ -22,7 +27,14 @@ struct batch_state {
     struct ce_traffic traffic;
     const struct batch *params;
     struct ce_failure failure;
+    /* of trials */
+    struct ce_recipe recipe;
+    _Atomic double intensity;
+    _Atomic uint64_t trials, killed;
 };
+
+/* How the names of trials begin that verification runs. */
+static const char probe_name[] = "probe-";
 
 static const struct ce_choice modes[] = {
     {"error", CE_FAILURE_ERROR, "answered with `status`, in the shape of the protocol"},
@@ -100,10 +112,70 @@ static int check_rows(const struct batch_state *state, struct ce_error *err)
                    traffic->target->name, rows, (long long)state->params->min_rows);
 }
 
+/* ---- trials ---- */
+
+static bool is_of_trials(const struct ce_injection *injection)
+{
+    return injection->target->fail_trials;
+}
+
+static bool trial_fails(void *ctx, const char *trial)
+{
+    struct batch_state *state = ctx;
+    const struct batch *batch = state->params;
+    bool fails = ce_recipe_shares(&state->recipe, trial, batch->traffic.share) &&
+                 ce_recipe_hits(&state->recipe, trial, 0, batch->failure_rate * state->intensity);
+    if (strncmp(trial, probe_name, strlen(probe_name)) != 0) {
+        state->trials++;
+        state->killed += fails;
+    }
+    return fails;
+}
+
+static int trials_inject(struct ce_injection *injection, struct ce_error *err)
+{
+    struct batch_state *state = injection->state;
+    const struct batch *batch = state->params = injection->params;
+    const struct ce_traffic_params *traffic = &batch->traffic;
+    const struct ce_target *target = injection->target;
+    if (batch->min_rows > 1 || batch->mode != CE_FAILURE_ERROR || traffic->path ||
+        traffic->header || traffic->model || traffic->where)
+        return ce_fail(err, EINVAL,
+                       "%s is run as trials, which are killed: min_rows, mode and the filters are "
+                       "for requests",
+                       target->name);
+    state->recipe = ce_recipe_init(injection->seed, injection->fault->name, "trials", NULL);
+    state->intensity = 1;
+    return ce_seam_no_effect() ? 0 : target->fail_trials(target->pipeline, trial_fails, state);
+}
+
+/* A trial that nothing counts, of a name that is to fail: it is killed before it can do much. */
+static int trials_verify(struct ce_injection *injection, struct ce_evidence *ret_evidence)
+{
+    enum { NAMES = 100000 };
+    struct batch_state *state = injection->state;
+    const struct ce_target *target = injection->target;
+    struct ce_error how = {0};
+    char name[32] = "";
+    bool found = false;
+    for (int i = 0; i < NAMES && !found; i++) {
+        snprintf(name, sizeof name, "%s%d", probe_name, i);
+        found = trial_fails(state, name);
+    }
+    int r = found ? target->try_trial(target->pipeline, name, &how) : 0;
+    snprintf(ret_evidence->text, sizeof ret_evidence->text, "trial %s, which was to fail, %s%.200s",
+             name, r < 0 ? "did: " : "ended well", how.message);
+    return r < 0;
+}
+
+/* ---- the callbacks ---- */
+
 static int batch_inject(struct ce_injection *injection, struct ce_error *err)
 {
     struct batch_state *state = injection->state;
     const struct batch *batch = state->params = injection->params;
+    if (is_of_trials(injection))
+        return trials_inject(injection, err);
     struct ce_traffic_hook hook = {.wants = batch->min_rows > 1 ? CE_HOOK_REQUEST_BODY : 0,
                                    .scope = CE_TRAFFIC_PREDICTIONS,
                                    .on_request = batch_on_request};
@@ -128,6 +200,8 @@ static int batch_verify(struct ce_injection *injection, struct ce_evidence *ret_
                         struct ce_error *err)
 {
     const struct batch_state *state = injection->state;
+    if (is_of_trials(injection))
+        return trials_verify(injection, ret_evidence);
     return ce_failure_verify(&state->failure, false, &state->traffic, hits_now, state, ret_evidence,
                              err);
 }
@@ -136,12 +210,16 @@ static int batch_adjust(struct ce_injection *injection, double intensity, struct
 {
     struct batch_state *state = injection->state;
     state->traffic.intensity = intensity;
+    state->intensity = intensity;
     return 0;
 }
 
 static int batch_revert(struct ce_injection *injection, struct ce_error *err)
 {
     struct batch_state *state = injection->state;
+    const struct ce_target *target = injection->target;
+    if (is_of_trials(injection))
+        return target->fail_trials(target->pipeline, NULL, NULL);
     ce_traffic_disarm(&state->traffic);
     ce_failure_done(&state->failure);
     return 0;
@@ -150,6 +228,8 @@ static int batch_revert(struct ce_injection *injection, struct ce_error *err)
 static int batch_verify_undo(struct ce_injection *injection, struct ce_error *err)
 {
     const struct batch_state *state = injection->state;
+    if (is_of_trials(injection))
+        return 0; /* revert has taken the whole of it away */
     bool control = batch_is_control(injection->params);
     return ce_traffic_verify_undo(&state->traffic, control ? NULL : hits_at_full_intensity, state,
                                   CE_SECOND, err);
@@ -158,6 +238,12 @@ static int batch_verify_undo(struct ce_injection *injection, struct ce_error *er
 static void batch_count(const struct ce_injection *injection, struct ce_fault_counts *ret_counts)
 {
     const struct batch_state *state = injection->state;
+    if (is_of_trials(injection)) {
+        uint64_t killed = state->killed;
+        *ret_counts = (struct ce_fault_counts){
+            .eligible = state->trials, .selected = killed, .changed = killed};
+        return;
+    }
     ce_traffic_count(&state->traffic, ret_counts);
 }
 
@@ -165,7 +251,7 @@ const struct ce_fault ce_fault_batch_processing_failure = {
     .name = "batch_processing_failure",
     .summary = "Fail a share of the batches of predictions as a whole",
     .layer = CE_LAYER_MODEL,
-    .needs = CE_NEEDS_MODEL_ROUTE,
+    .needs = CE_NEEDS_BATCHES,
     .params = params,
     .params_size = sizeof(struct batch),
     .state_size = sizeof(struct batch_state),
