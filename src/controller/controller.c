@@ -18,39 +18,13 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "base/cleanup.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "base/seam.h"
-#include "controller/measure.h"
-#include "journal/guard.h"
-#include "journal/undo_files.h"
+#include "controller/run.h"
 
-/* Between the last operation under the fault and rollback: what is in flight may still end, but a
+/* Between the last request under the fault and rollback: what is in flight may still end, but a
  * fault that hangs requests is not kept waiting for. */
 #define DRAIN (250 * CE_MILLISECOND)
-/* The guard undoes a run that takes this much longer than planned. */
-#define GUARD_MARGIN (60 * CE_SECOND)
-
-struct run {
-    const struct ce_run_options *options;
-    const struct ce_experiment *experiment;
-    struct ce_record *record;
-    struct ce_journal *journal;
-    struct ce_guard *guard;
-    struct ce_proxy *proxy;
-    struct ce_pipeline *pipeline;
-    struct ce_workload *workload;
-    struct ce_measure *measure;
-    struct ce_operations operations; /* those of the pipeline that the baseline covers */
-    struct ce_target target;
-    struct ce_injection injection;
-    char *run_folder;
-    int64_t started; /* monotonic */
-    int64_t rollback_at;
-    double recovery_time;
-    bool undone; /* the undo was verified */
-};
 
 /* ---- endings ---- */
 
@@ -127,18 +101,17 @@ static void take_outcomes(struct run *run, int64_t until)
     }
 }
 
-/* Runs a phase of `count` operations and then lets them end for at most `drain`. False:
- * interrupted. */
-static bool run_phase(struct run *run, enum ce_state state, uint64_t count, int64_t drain)
+/* Lets a phase that has begun go on until its `count` operations are due, at about `planned` ns,
+ * and then lets them end for at most `drain`. False: interrupted. */
+static bool run_phase(struct run *run, enum ce_state state, int64_t planned, int64_t drain)
 {
-    int64_t planned = (int64_t)((double)count / run->options->pipeline->rate * (double)CE_SECOND);
     int64_t begun = ce_now(), all_due = 0;
     for (;;) {
         if (interrupted(run))
             return false;
         int64_t now = ce_now();
         take_outcomes(run, now + 20 * CE_MILLISECOND);
-        if (ce_workload_due(run->workload) >= count) {
+        if (ce_workload_all_due(run->workload)) {
             if (!all_due)
                 all_due = now;
             if (ce_workload_oldest_due(run->workload) == INT64_MAX || now >= all_due + drain)
@@ -150,13 +123,17 @@ static bool run_phase(struct run *run, enum ce_state state, uint64_t count, int6
     return true;
 }
 
-/* Nothing becomes due any more; what is in flight ends, at its timeout at the latest. */
+/* Nothing becomes due any more; what is in flight ends, at its timeout at the latest. A trial is
+ * not waited for once the run is interrupted. */
 static void let_end(struct run *run)
 {
     ce_workload_pause(run->workload);
-    int64_t give_up = ce_now() + run->options->pipeline->timeout + CE_SECOND;
-    while (ce_workload_oldest_due(run->workload) != INT64_MAX && ce_now() < give_up)
+    int64_t give_up = ce_now() + ce_run_drain(run);
+    while (ce_workload_oldest_due(run->workload) != INT64_MAX && ce_now() < give_up) {
+        if (run->trials && interrupted(run))
+            ce_workload_give_up(run->workload);
         take_outcomes(run, ce_now() + 20 * CE_MILLISECOND);
+    }
     take_outcomes(run, 0);
 }
 
@@ -173,127 +150,6 @@ void ce_run_id_make(char id[64])
              random);
 }
 
-static void fill_target(struct run *run)
-{
-    const struct ce_pipeline_acts *acts = ce_pipeline_acts(run->pipeline);
-    const struct ce_operations *operations = ce_pipeline_operations(run->pipeline);
-    run->target = (struct ce_target){
-        .name = ce_pipeline_name(run->pipeline),
-        .hits = run->options->hits,
-        .run = run->record->id,
-        .run_folder = run->run_folder,
-        .dataset = ce_pipeline_dataset(run->pipeline),
-        .label = ce_pipeline_label(run->pipeline),
-        .request_route = ce_pipeline_request_route(run->pipeline),
-        .model_route = ce_pipeline_model_route(run->pipeline),
-        .protocol = ce_pipeline_protocol(run->pipeline),
-        .locator = ce_pipeline_locator(run->pipeline),
-        .sample_type = operations->content_type,
-        .sample_host = operations->host,
-        .pipeline = run->pipeline,
-        .reload = acts->reload,
-        .trained_on = acts->trained_on,
-        .serving_process = acts->serving_process,
-        .ensure_serving = acts->ensure_serving,
-        .sample_request = ce_pipeline_sample_request,
-    };
-}
-
-static int64_t longest_run(const struct run *run)
-{
-    const struct ce_experiment *x = run->experiment;
-    return x->baseline + x->duration + x->recovery_timeout + 3 * run->options->pipeline->timeout +
-           (ce_seam_hurry() ? 0 : GUARD_MARGIN);
-}
-
-/* How many operations are due in that time; a phase has at least one. */
-static uint64_t operations_in(const struct run *run, int64_t duration)
-{
-    double n = (double)duration / (double)CE_SECOND * run->options->pipeline->rate;
-    return n < 1 ? 1 : (uint64_t)n;
-}
-
-static unsigned needs_of(const struct run *run)
-{
-    const struct ce_fault *fault = run->experiment->fault;
-    return fault->needs_of ? fault->needs_of(run->experiment->params) : fault->needs;
-}
-
-static int check_needs(const struct run *run, struct ce_error *err)
-{
-    const struct ce_target *target = &run->target;
-    const struct ce_fault *fault = run->experiment->fault;
-    unsigned offers = (target->dataset && target->reload ? CE_NEEDS_DATASET : 0) |
-                      (target->dataset ? CE_NEEDS_COLUMNS : 0) |
-                      (target->request_route ? CE_NEEDS_REQUEST_ROUTE : 0) |
-                      (target->model_route ? CE_NEEDS_MODEL_ROUTE : 0) |
-                      (target->serving_process ? CE_NEEDS_PROCESS | CE_NEEDS_LEAK_HELPER : 0);
-    unsigned lacks = needs_of(run) & ~offers;
-    if (lacks & CE_NEEDS_DATASET)
-        return ce_fail(err, ENOTSUP,
-                       "%s is not trained by ChaosEater, so %s cannot act on what it learns from; "
-                       "data faults that take `stage: serve` act on its requests",
-                       target->name, fault->name);
-    if (lacks & CE_NEEDS_PROCESS)
-        return ce_fail(err, ENOTSUP,
-                       "%s was not started by ChaosEater, so %s has no process to act on; "
-                       "pipeline.command would start it",
-                       target->name, fault->name);
-    if (lacks)
-        return ce_fail(err, ENOTSUP, "%s has nothing that %s could act on", target->name,
-                       fault->name);
-    return 0;
-}
-
-/* Whatever can go wrong before the pipeline has served one request. */
-static int prepare(struct run *run, struct ce_error *err)
-{
-    const struct ce_run_options *options = run->options;
-    ce_autofree char *runs = ce_format("%s/run", options->state_dir);
-    run->run_folder = ce_format("%s/run/%s", options->state_dir, run->record->id);
-    if (!runs || !run->run_folder)
-        return ce_fail_memory(err);
-    CE_TRY(ce_folder_make(runs, err));
-    CE_TRY(ce_journal_create(options->state_dir, run->record->id, ce_undo_ops, &run->journal, err));
-    run->injection.journal = run->journal;
-    CE_TRY(ce_guard_start(run->journal, &run->guard, err));
-    int64_t patience = ce_pipeline_patience(options->pipeline);
-    CE_TRY(ce_guard_deadline(run->guard, ce_now() + patience + longest_run(run), err));
-    CE_TRY(ce_undo_note_tree(run->journal, run->run_folder, err));
-    CE_TRY(ce_folder_make(run->run_folder, err));
-    CE_TRY(ce_proxy_start(1, &run->proxy, err));
-    const struct ce_pipeline_site site = {
-        .run_folder = run->run_folder,
-        .journal = run->journal,
-        .proxy = run->proxy,
-        .signal = options->signal,
-        .leak_helper = needs_of(run) & CE_NEEDS_LEAK_HELPER,
-    };
-    CE_TRY(ce_pipeline_start(options->pipeline, &site, &run->pipeline, err));
-    set_text(&run->record->isolation, ce_pipeline_isolation(run->pipeline));
-    fill_target(run);
-    if (run->target.protocol)
-        run->record->protocol = ce_protocol_name(run->target.protocol);
-    CE_TRY(check_needs(run, err));
-
-    /* The workload walks only the rows that the baseline covers, so that every later operation has
-     * its pair. */
-    uint64_t rows = operations_in(run, run->experiment->baseline);
-    run->operations = *ce_pipeline_operations(run->pipeline);
-    if (run->operations.count > rows)
-        run->operations.count = rows;
-    run->measure = ce_measure_new(run->operations.count);
-    if (!run->measure)
-        return ce_fail_memory(err);
-    struct ce_workload_config config = {
-        .endpoint = *ce_route_endpoint(run->target.request_route),
-        .operations = &run->operations,
-        .rate = options->pipeline->rate,
-        .timeout_ns = options->pipeline->timeout,
-    };
-    return ce_workload_start(&config, &run->workload, err);
-}
-
 static bool preflight(struct run *run)
 {
     const struct ce_fault *fault = run->experiment->fault;
@@ -304,7 +160,7 @@ static bool preflight(struct run *run)
         return false;
     }
     struct ce_error err = {0};
-    if (prepare(run, &err) < 0) {
+    if (ce_run_prepare(run, &err) < 0) {
         if (!interrupted(run))
             end_as(run, CE_STATUS_FAILED, CE_VERDICT_INCONCLUSIVE, err.message);
         return false;
@@ -312,15 +168,26 @@ static bool preflight(struct run *run)
     return !interrupted(run);
 }
 
+/* A pipeline that is not healthy is said to be so, with the words of a trial that failed. */
+static void skip_unhealthy(struct run *run, const char *reason)
+{
+    struct ce_error failure;
+    ce_workload_last_failure(run->workload, &failure);
+    char whole[sizeof failure.message + 320];
+    snprintf(whole, sizeof whole, "%s%s%s", reason, failure.message[0] ? "; " : "",
+             failure.message);
+    skip(run, "baseline", whole);
+}
+
 static bool baseline(struct run *run)
 {
     char reason[256];
-    uint64_t count = operations_in(run, run->experiment->baseline);
-    ce_workload_begin(run->workload, CE_PHASE_BASELINE, count);
-    if (!run_phase(run, CE_STATE_BASELINE, count, run->options->pipeline->timeout + CE_SECOND))
+    int64_t planned = run->experiment->baseline;
+    ce_workload_begin(run->workload, CE_PHASE_BASELINE, ce_run_operations(run, planned), 0);
+    if (!run_phase(run, CE_STATE_BASELINE, planned, ce_run_drain(run)))
         return false;
     if (!ce_measure_baseline(run->measure, reason, sizeof reason)) {
-        skip(run, "baseline", reason);
+        skip_unhealthy(run, reason);
         return false;
     }
     return true;
@@ -333,7 +200,7 @@ static bool baseline(struct run *run)
 static bool guarded(struct run *run)
 {
     struct ce_error err = {0};
-    if (ce_guard_deadline(run->guard, ce_now() + longest_run(run), &err) == 0)
+    if (ce_guard_deadline(run->guard, ce_now() + ce_run_longest(run), &err) == 0)
         return true;
     end_as(run, CE_STATUS_FAILED, CE_VERDICT_INCONCLUSIVE, err.message);
     return false;
@@ -380,15 +247,19 @@ static bool verify(struct run *run)
     return false;
 }
 
+/* Requests are driven while the fault is looked at. Trials are not: none is to run half with the
+ * fault, and what a fault is looked at by is apart from them. */
 static void observe(struct run *run)
 {
-    uint64_t count = operations_in(run, run->experiment->duration);
+    int64_t duration = run->experiment->duration;
+    if (run->trials && !verify(run))
+        return;
     /* Nothing was due while the fault was injected. The slots begin with the operations, so that
      * the time that the injection took moves none of them. */
     ce_measure_injected(run->measure, ce_now());
-    ce_workload_begin(run->workload, CE_PHASE_FAULT, count);
-    if (verify(run))
-        (void)run_phase(run, CE_STATE_OBSERVING, count, DRAIN);
+    ce_workload_begin(run->workload, CE_PHASE_FAULT, ce_run_operations(run, duration), duration);
+    if (run->trials || verify(run))
+        (void)run_phase(run, CE_STATE_OBSERVING, duration, run->trials ? ce_run_drain(run) : DRAIN);
 }
 
 /* A fault that was armed and found nothing to hit measured nothing. */
@@ -430,7 +301,10 @@ static void roll_back(struct run *run)
     run->rollback_at = ce_now();
     run->record->rolled_back_by = ce_strategy_name(CE_STRATEGY_IMMEDIATE);
     ce_measure_rolling_back(run->measure, run->rollback_at);
-    ce_workload_begin(run->workload, CE_PHASE_ROLLBACK, UINT64_MAX);
+    if (run->trials)
+        ce_workload_give_up(run->workload); /* one that runs still is one of an interrupted run */
+    else
+        ce_workload_begin(run->workload, CE_PHASE_ROLLBACK, UINT64_MAX, 0);
 
     int r = put_back(run, &err);
     if (r < 0 && !ce_guard_fired(run->guard)) {
@@ -452,13 +326,14 @@ static void roll_back(struct run *run)
         end_dirty(run, "what the fault changed", &err);
 }
 
-/* Waits until the pipeline is back within tolerance, or the time for that is up. */
+/* Waits until the pipeline is back within tolerance, or the time for that is up. Requests come all
+ * the time; trials one by one, so that none is begun in vain after a good one. */
 static void recover(struct run *run)
 {
     int64_t limit = run->experiment->recovery_timeout;
     /* A row of slots that begins in time may end later. */
-    int64_t give_up = run->rollback_at + limit + CE_RECOVERY_SLOTS * CE_SLOT;
-    ce_workload_begin(run->workload, CE_PHASE_RECOVERY, UINT64_MAX);
+    int64_t give_up = run->rollback_at + limit + (run->trials ? 0 : CE_RECOVERY_SLOTS * CE_SLOT);
+    ce_workload_begin(run->workload, CE_PHASE_RECOVERY, run->trials ? 1 : UINT64_MAX, 0);
     while (isnan(run->recovery_time) && ce_now() < give_up && !interrupted(run)) {
         int64_t now = ce_now();
         publish(run, CE_STATE_RECOVERING,
@@ -466,6 +341,9 @@ static void recover(struct run *run)
         int64_t settled = ce_workload_oldest_due(run->workload);
         take_outcomes(run, now + 20 * CE_MILLISECOND);
         run->recovery_time = ce_measure_recovery(run->measure, settled < now ? settled : now);
+        if (run->trials && settled == INT64_MAX && isnan(run->recovery_time))
+            ce_workload_begin(run->workload, CE_PHASE_RECOVERY, ce_workload_due(run->workload) + 1,
+                              0);
     }
     int64_t paused = ce_now();
     let_end(run);
@@ -475,18 +353,18 @@ static void recover(struct run *run)
         run->recovery_time = NAN;
 }
 
-static void judge(struct run *run)
+static void judge_measured(struct run *run)
 {
-    struct ce_record *record = run->record;
-    if (record->phases[CE_PHASE_FAULT].operations < CE_MINIMUM_OPERATIONS) {
-        char reason[128];
-        snprintf(
-            reason, sizeof reason,
-            "too few operations under the fault to measure anything: %llu, at least %d are needed",
-            (unsigned long long)record->phases[CE_PHASE_FAULT].operations, CE_MINIMUM_OPERATIONS);
+    unsigned needed = run->trials ? 1 : CE_MINIMUM_OPERATIONS;
+    uint64_t count = run->record->phases[CE_PHASE_FAULT].operations;
+    char reason[128];
+    if (count < needed) {
+        snprintf(reason, sizeof reason,
+                 "too few operations under the fault to measure anything: %llu, at least %u are "
+                 "needed",
+                 (unsigned long long)count, needed);
         end_as(run, CE_STATUS_COMPLETED, CE_VERDICT_INCONCLUSIVE, reason);
-    } else if (isnan(record->recovery_time)) {
-        char reason[128];
+    } else if (isnan(run->record->recovery_time)) {
         snprintf(reason, sizeof reason,
                  "the pipeline was not back within tolerance %g s after rollback began",
                  (double)run->experiment->recovery_timeout / (double)CE_SECOND);
@@ -509,7 +387,7 @@ static void run_through(struct run *run)
     ce_measure_record(run->measure, run->recovery_time, run->record);
     if (run->measure->out_of_memory)
         end_as(run, CE_STATUS_FAILED, CE_VERDICT_INCONCLUSIVE, "out of memory while measuring");
-    judge(run);
+    judge_measured(run);
     /* A fault that was not there has nothing to be scored for. */
     if (run->record->verdict == CE_VERDICT_PASSED || run->record->verdict == CE_VERDICT_DEVIATED)
         ce_score(run->record);
@@ -540,6 +418,7 @@ int ce_run_plan(const struct ce_run_options *options, struct ce_record *ret_reco
     const struct ce_experiment *x = options->experiment;
     const struct ce_pipeline_spec *pipeline = options->pipeline;
     bool embedded = pipeline->kind == CE_PIPELINE_EMBEDDED;
+    bool http = pipeline->kind == CE_PIPELINE_HTTP;
     struct ce_record record = (struct ce_record){
         .name = strdup(x->name),
         .layer = strdup(ce_layer_name(x->fault->layer)),
@@ -550,7 +429,8 @@ int ce_run_plan(const struct ce_run_options *options, struct ce_record *ret_reco
         .pipeline = ce_pipeline_kind_name(pipeline->kind),
         .profile =
             embedded ? strdup(ce_profile_kind_name((enum ce_profile_kind)pipeline->profile)) : NULL,
-        .url = embedded ? NULL : strdup(pipeline->url),
+        .url = http ? strdup(pipeline->url) : NULL,
+        .command = embedded || http ? NULL : ce_pipeline_command_text(pipeline),
         .seed = options->seed,
         .repeat = options->repeat,
         .control = x->fault->is_control && x->fault->is_control(x->params),
@@ -569,8 +449,8 @@ int ce_run_plan(const struct ce_run_options *options, struct ce_record *ret_reco
             (struct ce_phase_summary){.p50_ms = NAN, .p90_ms = NAN, .p99_ms = NAN, .max_ms = NAN};
     ce_run_id_make(record.id);
     if (!record.name || !record.layer || !record.fault_type || !record.strategy ||
-        !record.parameters || !(record.profile || record.url) || !record.verification ||
-        !record.isolation) {
+        !record.parameters || !(record.profile || record.url || record.command) ||
+        !record.verification || !record.isolation) {
         ce_record_done(&record);
         return ce_fail_memory(err);
     }

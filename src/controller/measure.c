@@ -22,6 +22,7 @@ void ce_measure_free(struct ce_measure *measure)
 {
     if (!measure)
         return;
+    ce_trials_free(measure->trials);
     free(measure->rows);
     free(measure->since_injection.items);
     free(measure->since_rollback.items);
@@ -69,13 +70,16 @@ static void add_to_slot(struct ce_measure *measure, struct ce_slots *slots,
 void ce_measure_add(struct ce_measure *measure, const struct ce_outcome *outcome)
 {
     struct ce_phase_tally *tally = &measure->phases[outcome->phase];
-    enum ce_row *row = &measure->rows[outcome->number % measure->row_count];
 
     tally->operations++;
     tally->ok += outcome->ok;
     tally->right += outcome->right;
     ce_histogram_add(&tally->latency, outcome->latency_ns);
-
+    if (measure->trials) {
+        ce_trials_add(measure, outcome);
+        return;
+    }
+    enum ce_row *row = &measure->rows[outcome->number % measure->row_count];
     if (outcome->phase == CE_PHASE_BASELINE) {
         if (outcome->ok)
             *row = outcome->right ? CE_ROW_RIGHT : CE_ROW_WRONG;
@@ -93,6 +97,8 @@ void ce_measure_add(struct ce_measure *measure, const struct ce_outcome *outcome
 
 bool ce_measure_baseline(struct ce_measure *measure, char *reason, size_t size)
 {
+    if (measure->trials)
+        return ce_trials_baseline(measure, reason, size);
     const struct ce_phase_tally *tally = &measure->phases[CE_PHASE_BASELINE];
     measure->slow_above = 2 * ce_histogram_quantile(&tally->latency, 0.99);
     reason[0] = '\0';
@@ -140,6 +146,8 @@ static bool window_accurate(const struct ce_slots *slots, const size_t window[CE
 
 double ce_measure_recovery(const struct ce_measure *measure, int64_t settled)
 {
+    if (measure->trials)
+        return ce_trials_recovery(measure);
     const struct ce_slots *slots = &measure->since_rollback;
     size_t window[CE_RECOVERY_SLOTS], good = 0; /* a ring of the last good slots */
     for (size_t i = 0; i < slots->count; i++) {
@@ -207,6 +215,8 @@ void ce_measure_record(const struct ce_measure *measure, double recovery_time,
         record->accuracy_degradation = fmax(0, record->baseline_accuracy - record->fault_accuracy);
     }
     record->recovery_time = recovery_time;
+    if (measure->trials)
+        ce_trials_record(measure, record);
 }
 
 void ce_score(struct ce_record *record)

@@ -7,7 +7,10 @@
  *
  * Accuracy is paired: every phase walks the same rows from the first one, so an operation of a
  * later phase is compared with what the baseline said for the same row. A pipeline that nothing
- * happened to loses exactly 0. */
+ * happened to loses exactly 0.
+ *
+ * Trials of a batch job are few and have neither rows nor slots: they are compared by their means,
+ * in measure_trials.c. */
 #ifndef CE_CONTROLLER_MEASURE_H
 #define CE_CONTROLLER_MEASURE_H
 
@@ -41,7 +44,25 @@ enum ce_row {
     CE_ROW_RIGHT,
 };
 
+/* What trials are measured by. */
+struct ce_trial_mean {
+    double sum;
+    uint64_t count;
+};
+struct ce_trial_metric {
+    char *name;
+    struct ce_trial_mean phases[CE_PHASE_COUNT_];
+};
+struct ce_trial_measure {
+    struct ce_trial_mean accuracy[CE_PHASE_COUNT_];
+    struct ce_trial_metric *metrics; /* in the order in which they were first seen */
+    size_t metric_count;
+    int64_t downtime; /* ns, from the injection on */
+    int64_t back_at;  /* when the first good trial after rollback began; 0: none has */
+};
+
 struct ce_measure {
+    struct ce_trial_measure *trials; /* NULL: operations are measured */
     struct ce_phase_tally {
         uint64_t operations, ok, right;
         struct ce_histogram latency;
@@ -59,9 +80,11 @@ struct ce_measure {
 /* `row_count`: operations of the baseline phase; every phase walks that many rows, round and round.
  */
 struct ce_measure *ce_measure_new(uint64_t row_count); /* NULL: out of memory */
+struct ce_measure *ce_measure_new_trials(void);        /* the same */
 void ce_measure_free(struct ce_measure *measure);      /* NULL is fine */
 
-/* Takes one outcome. Those of the fault phase need ce_measure_injected() before, and so on. */
+/* Takes one outcome, and what it owns. Those of the fault phase need ce_measure_injected() before,
+ * and so on. */
 void ce_measure_add(struct ce_measure *measure, const struct ce_outcome *outcome);
 /* The baseline is over; whether it was healthy. */
 bool ce_measure_baseline(struct ce_measure *measure, char *reason, size_t size);
@@ -72,6 +95,13 @@ void ce_measure_rolling_back(struct ce_measure *measure, int64_t at);
  * only at slots that ended before `settled` (all their outcomes are in); NaN: not (yet) recovered.
  */
 double ce_measure_recovery(const struct ce_measure *measure, int64_t settled);
+
+/* Of trials; see the functions above. */
+void ce_trials_add(struct ce_measure *measure, const struct ce_outcome *outcome);
+bool ce_trials_baseline(struct ce_measure *measure, char *reason, size_t size);
+double ce_trials_recovery(const struct ce_measure *measure);
+void ce_trials_record(const struct ce_measure *measure, struct ce_record *record);
+void ce_trials_free(struct ce_trial_measure *trials);
 
 /* Fills the record's measurements. */
 void ce_measure_record(const struct ce_measure *measure, double recovery_time,

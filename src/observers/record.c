@@ -43,11 +43,14 @@ void ce_record_done(struct ce_record *record)
     json_decref(record->parameters);
     free(record->profile);
     free(record->url);
+    free(record->command);
+    json_decref(record->custom_metrics);
     free(record->reason);
     free(record->verification);
     json_decref(record->fault_counts);
     free(record->steps);
     free(record->isolation);
+    free(record->target);
     memset(record, 0, sizeof *record);
 }
 
@@ -100,10 +103,13 @@ static json_t *experiment_json(const struct ce_record *record)
 
 static json_t *pipeline_json(const struct ce_record *record)
 {
-    return json_pack("{s:o, s:o, s:o}",
-                     "kind", text(record->pipeline),
-                     "url", text(record->url),
-                     "protocol", text(record->protocol));
+    ce_autojson json_t *pipeline = json_pack("{s:o, s:o, s:o}",
+                                             "kind", text(record->pipeline),
+                                             "url", text(record->url),
+                                             "protocol", text(record->protocol));
+    if (record->command && json_object_set_new(pipeline, "command", text(record->command)) < 0)
+        return NULL;
+    return ce_take(pipeline);
 }
 
 static json_t *error_count_json(const struct ce_record *record)
@@ -149,15 +155,18 @@ static json_t *operations_json(const struct ce_record *record)
 
 static json_t *metrics_json(const struct ce_record *record)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-                     "recovery_time", ce_json_number(record->recovery_time),
-                     "accuracy_degradation", ce_json_number(record->accuracy_degradation),
-                     "pipeline_downtime", ce_json_number(record->pipeline_downtime),
-                     "error_count", error_count_json(record),
-                     "baseline_accuracy", ce_json_number(record->baseline_accuracy),
-                     "fault_accuracy", ce_json_number(record->fault_accuracy),
-                     "latency_ms", latency_json(record),
-                     "operations", operations_json(record));
+    ce_autojson json_t *metrics = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+                                            "recovery_time", ce_json_number(record->recovery_time),
+                                            "accuracy_degradation", ce_json_number(record->accuracy_degradation),
+                                            "pipeline_downtime", ce_json_number(record->pipeline_downtime),
+                                            "error_count", error_count_json(record),
+                                            "baseline_accuracy", ce_json_number(record->baseline_accuracy),
+                                            "fault_accuracy", ce_json_number(record->fault_accuracy),
+                                            "latency_ms", latency_json(record),
+                                            "operations", operations_json(record));
+    if (record->custom_metrics && json_object_set(metrics, "custom", record->custom_metrics) < 0)
+        return NULL;
+    return ce_take(metrics);
 }
 
 static json_t *score_json(const struct ce_record *record)
@@ -232,7 +241,7 @@ json_t *ce_record_json(const struct ce_record *record)
                                         "verdict", ce_verdict_name(record->verdict));
     if (set_reason(run, record) < 0)
         return NULL;
-    ce_autojson json_t *rest = json_pack("{s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+    ce_autojson json_t *rest = json_pack("{s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
                                          "control", record->control,
                                          "verified", record->verified,
                                          "verification", text(record->verification),
@@ -242,6 +251,7 @@ json_t *ce_record_json(const struct ce_record *record)
                                          "fault", fault_json(record),
                                          "rollback", rollback_json(record),
                                          "isolation", text(record->isolation),
+                                         "target", text(record->target),
                                          "started_at", timestamp(record->started_at),
                                          "ended_at", timestamp(record->ended_at),
                                          "recipe", recipe_json(record));

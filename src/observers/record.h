@@ -50,9 +50,10 @@ struct ce_record {
     char *name, *layer, *fault_type, *strategy; /* owned, as is all below that is a pointer */
     json_t *parameters;                         /* resolved, defaults included */
     double duration;                            /* of the fault, seconds, as configured */
-    const char *pipeline;                       /* its kind: "embedded", "http" */
+    const char *pipeline;                       /* its kind: "embedded", "http", "command" */
     char *profile;                              /* of the embedded pipeline; NULL for others */
     char *url;                                  /* of kind http; NULL for others */
+    char *command;                              /* of kind command; NULL for others */
     const char *protocol; /* that the server speaks; NULL: not known, or of no matter */
     uint64_t seed;
     int repeat; /* 1.. when the experiment repeats, else 0 */
@@ -70,6 +71,7 @@ struct ce_record {
     uint64_t error_count;
     bool measured; /* false: no operation ended between injection and the end of recovery */
     double baseline_accuracy, fault_accuracy;
+    json_t *custom_metrics; /* of trials: {name: {phase: mean}}; NULL: none */
     struct ce_phase_summary phases[CE_RECORD_PHASES];
     /* score */
     double score; /* NaN: null */
@@ -86,6 +88,7 @@ struct ce_record {
     int64_t started_at, ended_at; /* wall clock, ns */
     double total_seconds;         /* the whole run, start to end, by the monotonic clock */
     char *isolation;              /* of the pipeline */
+    char *target;                 /* what the fault acted on; NULL: the pipeline */
 };
 
 void ce_record_done(struct ce_record *record);

@@ -14,7 +14,7 @@
 #include "faults/fault.h"
 #include "host/host.h"
 #include "journal/journal.h"
-#include "pipeline/leak_helper.h"
+#include "pipeline/helpers.h"
 #include "pipeline/pipeline.h"
 
 char *ce_state_dir(void)
@@ -95,11 +95,24 @@ static void check_duckdb(json_t *checks)
     add_check(checks, "duckdb", ok, ok ? "DuckDB's library is there" : detail, "Parquet files");
 }
 
-static void check_leak_helper(json_t *checks)
+static void check_helpers(json_t *checks)
 {
-    char detail[512];
-    bool ok = ce_leak_helper_available(detail, sizeof detail);
-    add_check(checks, "leak_helper", ok, detail, "memory_leak");
+    static const struct {
+        const char *name;
+        unsigned which;
+        const char *needed_by;
+    } helpers[] = {
+        {"leak_helper", CE_HELPER_LEAK, "memory_leak"},
+        {"gpu_helper", CE_HELPER_GPU, "gpu_unavailable (works without, by control groups)"},
+        {"clock_helper", CE_HELPER_CLOCK, "clock_skew"},
+        {"syscalls_helper", CE_HELPER_SYSCALLS,
+         "storage_bottleneck and disk_full (work without, by other mechanisms)"},
+    };
+    for (size_t i = 0; i < CE_COUNT(helpers); i++) {
+        char detail[512];
+        bool ok = ce_helpers_available(helpers[i].which, detail, sizeof detail);
+        add_check(checks, helpers[i].name, ok, detail, helpers[i].needed_by);
+    }
 }
 
 static void check_faults(json_t *checks)
@@ -122,7 +135,7 @@ char *ce_doctor_json(void)
     if (ce_host_checks(checks, NULL) < 0)
         return NULL;
     check_duckdb(checks);
-    check_leak_helper(checks);
+    check_helpers(checks);
     check_faults(checks);
     ce_autojson json_t *json = json_pack("{s:O}", "checks", checks);
     return json ? ce_json_text(json) : NULL;

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/random.h"
+#include "controller/aim.h"
 #include "controller/controller.h"
 #include "faults/hits.h"
 #include "journal/journal.h"
@@ -102,12 +103,17 @@ static int describe(const struct ce_run_options *options, struct ce_record *ret_
                     struct ce_error *err)
 {
     char reason[256];
-    bool available = ce_fault_available(options->experiment->fault, reason, sizeof reason);
+    struct ce_target_found found;
+    struct ce_error refused = {0};
+    bool can = ce_fault_available(options->experiment->fault, reason, sizeof reason);
+    bool may = ce_aim_find(options->experiment, options->state_dir, &found, &refused) == 0;
     CE_TRY(ce_run_plan(options, ret_record, err));
     ret_record->status = CE_STATUS_SKIPPED;
     ret_record->verdict = CE_VERDICT_INCONCLUSIVE;
-    ret_record->skip_reason = available ? "dry_run" : "preflight";
-    ret_record->reason = strdup(available ? "dry run: nothing was touched" : reason);
+    ret_record->skip_reason = can && may ? "dry_run" : "preflight";
+    ret_record->reason = strdup(!can   ? reason
+                                : !may ? refused.message
+                                       : "dry run: nothing was touched");
     ret_record->ended_at = ret_record->started_at;
     return 0;
 }

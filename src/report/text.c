@@ -397,6 +397,38 @@ static int write_verifications(const struct ce_report *report, FILE *out, bool c
     return 0;
 }
 
+/* What the trials of a batch job measured besides, phase by phase. */
+static int write_custom(const struct ce_report *report, FILE *out, bool color)
+{
+    bool any = false;
+    for (size_t i = 0; i < report->count; i++) {
+        const struct ce_record *record = report->records[i];
+        const char *name;
+        json_t *means;
+        json_object_foreach(record->custom_metrics, name, means)
+        {
+            char sentence[256] = "";
+            size_t used = 0;
+            const char *phase;
+            json_t *mean;
+            json_object_foreach(means, phase, mean)
+            {
+                if (!json_is_number(mean) || used >= sizeof sentence)
+                    continue;
+                used += (size_t)snprintf(sentence + used, sizeof sentence - used, "%s%s %.6g",
+                                         used > 0 ? ", " : "", phase, json_number_value(mean));
+            }
+            if (!any) {
+                (void)putc('\n', out);
+                ce_write_heading(out, "Other metrics, mean by phase", color);
+            }
+            any = true;
+            CE_TRY(write_about(out, record, name, sentence));
+        }
+    }
+    return 0;
+}
+
 static void write_mean(const struct ce_report *report, const char *profile, FILE *out)
 {
     size_t runs = 0, scored = 0;
@@ -432,19 +464,26 @@ static void write_means(const struct ce_report *report, FILE *out)
     }
 }
 
-/* Each server that was asked, and what it spoke. */
+/* What is known of a pipeline that is not ChaosEater's own: URL or command; NULL: it is. */
+static const char *address_of(const struct ce_record *record)
+{
+    return record->url ? record->url : record->command;
+}
+
+/* Each server that was asked, and what it spoke; each batch job that was run. */
 static int write_servers(const struct ce_report *report, FILE *out)
 {
     for (size_t i = 0; i < report->count; i++) {
         const struct ce_record *record = report->records[i];
-        bool seen = !record->url;
+        const char *address = address_of(record);
+        bool seen = !address;
         for (size_t j = 0; j < i; j++)
-            seen = seen || (same_text(report->records[j]->url, record->url) &&
+            seen = seen || (same_text(address_of(report->records[j]), address) &&
                             same_text(report->records[j]->protocol, record->protocol));
         if (seen)
             continue;
         ce_autofree char *line =
-            ce_format("pipeline: %s, %s%s%s", record->pipeline, record->url,
+            ce_format("pipeline: %s, %s%s%s", record->pipeline, address,
                       record->protocol ? ", " : "", record->protocol ? record->protocol : "");
         if (!line)
             return -ENOMEM;
@@ -453,7 +492,22 @@ static int write_servers(const struct ce_report *report, FILE *out)
     return 0;
 }
 
-/* What the numbers are about: version, seed, the servers, and each way in which a pipeline was
+/* What was acted on where that was not the pipeline. */
+static int write_targets(const struct ce_report *report, FILE *out)
+{
+    for (size_t i = 0; i < report->count; i++) {
+        const struct ce_record *record = report->records[i];
+        if (!record->target)
+            continue;
+        ce_autofree char *line = ce_format("target of %s: %s", record->name, record->target);
+        if (!line)
+            return -ENOMEM;
+        ce_write_wrapped(out, line);
+    }
+    return 0;
+}
+
+/* What the numbers are about: version, seed, the servers, the targets, and each way in which a pipeline was
  * isolated. */
 static int write_opening(const struct ce_report *report, FILE *out, bool color)
 {
@@ -474,6 +528,7 @@ static int write_opening(const struct ce_report *report, FILE *out, bool color)
             return -ENOMEM;
         ce_write_wrapped(out, line);
     }
+    CE_TRY(write_targets(report, out));
     (void)putc('\n', out);
     return 0;
 }
@@ -500,6 +555,7 @@ static int write_all(const struct ce_report *report, FILE *out, bool color)
     CE_TRY(write_table(report, out, color));
     CE_TRY(write_endings(report, out, color));
     CE_TRY(write_scores(report, out, color));
+    CE_TRY(write_custom(report, out, color));
     CE_TRY(write_verifications(report, out, color));
     write_means(report, out);
     write_gate(report, out, color);

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+#include "controller/aim.h"
+
+#include <stdio.h>
+
+unsigned ce_aim_needs(const struct ce_experiment *experiment)
+{
+    const struct ce_fault *fault = experiment->fault;
+    return fault->needs_of ? fault->needs_of(experiment->params) : fault->needs;
+}
+
+unsigned ce_aim_helpers(const struct ce_experiment *experiment)
+{
+    const struct ce_fault *fault = experiment->fault;
+    unsigned helpers = fault->helpers_of ? fault->helpers_of(experiment->params) : fault->helpers;
+    return (ce_aim_needs(experiment) | helpers) & CE_HELPERS_ALL;
+}
+
+/* What there is of a subject, as needs. */
+static unsigned offers_of(const struct ce_subject *subject)
+{
+    return (subject->has & CE_SUBJECT_PROCESS ? CE_NEEDS_PROCESS | CE_NEEDS_TREE : 0) |
+           (subject->has & CE_SUBJECT_GROUP ? CE_NEEDS_TREE : 0) |
+           (subject->has & CE_SUBJECT_NETWORK ? CE_NEEDS_NETWORK : 0) |
+           (subject->has & (CE_SUBJECT_FOLDER | CE_SUBJECT_DEVICE) ? CE_NEEDS_FOLDER : 0);
+}
+
+static int fail_lacking(struct ce_error *err, const struct ce_fault *fault, const char *name,
+                        unsigned lacks)
+{
+    if (lacks & CE_HELPERS_ALL)
+        return ce_fail(
+            err, ENOTSUP,
+            "%s was not started by ChaosEater, so it has not loaded what %s acts through; "
+            "pipeline.command would start it",
+            name, fault->name);
+    if (lacks & CE_NEEDS_PROCESS)
+        return ce_fail(err, ENOTSUP,
+                       "%s was not started by ChaosEater, so %s has no process to act on; "
+                       "pipeline.command would start it, and target names one that runs",
+                       name, fault->name);
+    if (lacks & CE_NEEDS_DATASET)
+        return ce_fail(err, ENOTSUP,
+                       "%s is not trained by ChaosEater, so %s cannot act on what it learns from; "
+                       "data faults that take `stage: serve` act on its requests",
+                       name, fault->name);
+    const char *what = lacks & CE_NEEDS_NETWORK  ? "a network that %s could act on"
+                       : lacks & CE_NEEDS_FOLDER ? "a folder or a device that %s could act on"
+                       : lacks & CE_NEEDS_TREE   ? "processes that %s could act on"
+                                                 : "anything that %s could act on";
+    char lacking[160];
+    snprintf(lacking, sizeof lacking, what, fault->name);
+    return ce_fail(err, ENOTSUP, "%s does not have %s; target names what does", name, lacking);
+}
+
+/* Of a batch job nothing runs while a fault is injected that memory could leak in. */
+static unsigned helpers_of(const struct ce_target *target)
+{
+    return target->fail_trials ? CE_HELPERS_ALL & ~CE_NEEDS_LEAK_HELPER : CE_HELPERS_ALL;
+}
+
+/* A batch job has no requests and no predictions, and a dataset only if it is named. */
+static int fail_lacking_job(struct ce_error *err, const struct ce_fault *fault, const char *name,
+                            unsigned lacks)
+{
+    if (lacks & CE_NEEDS_DATASET)
+        return ce_fail(err, ENOTSUP,
+                       "%s has no dataset that %s could act on: pipeline.dataset names one", name,
+                       fault->name);
+    if (lacks & (CE_NEEDS_REQUEST_ROUTE | CE_NEEDS_COLUMNS) && fault->layer == CE_LAYER_DATA)
+        return ce_fail(err, ENOTSUP,
+                       "%s answers no requests, so %s acts on its dataset only: leave out `stage: "
+                       "serve`",
+                       name, fault->name);
+    if (lacks & (CE_NEEDS_REQUEST_ROUTE | CE_NEEDS_MODEL_ROUTE))
+        return ce_fail(err, ENOTSUP,
+                       "%s answers no requests: %s acts on pipelines of kind embedded and http",
+                       name, fault->name);
+    if (lacks & CE_NEEDS_LEAK_HELPER)
+        return ce_fail(err, ENOTSUP,
+                       "%s has no process that goes on for %s to act in; memory_pressure takes "
+                       "memory from all trials",
+                       name, fault->name);
+    if (lacks & CE_NEEDS_NETWORK)
+        return ce_fail(err, ENOTSUP,
+                       "%s shares the network of this host, so %s has no packets of its own to act "
+                       "on: `network: private` gives it one, and target names another",
+                       name, fault->name);
+    return 0;
+}
+
+int ce_aim_find(const struct ce_experiment *experiment, const char *state_dir,
+                struct ce_target_found *ret_found, struct ce_error *err)
+{
+    if (!ce_target_is_explicit(&experiment->target))
+        return 0;
+    CE_TRY(ce_target_resolve(&experiment->target, state_dir, ret_found, err));
+    unsigned lacks = ce_aim_needs(experiment) & ~offers_of(&ret_found->subject);
+    return lacks ? fail_lacking(err, experiment->fault, ret_found->subject.name, lacks) : 0;
+}
+
+int ce_aim_check(const struct ce_experiment *experiment, const struct ce_target *target,
+                 struct ce_error *err)
+{
+    unsigned needs = ce_aim_needs(experiment);
+    unsigned offers = (target->dataset && target->reload ? CE_NEEDS_DATASET : 0) |
+                      (target->dataset ? CE_NEEDS_COLUMNS : 0) |
+                      (target->request_route ? CE_NEEDS_REQUEST_ROUTE : 0) |
+                      (target->model_route ? CE_NEEDS_MODEL_ROUTE : 0) |
+                      (target->model_route || target->fail_trials ? CE_NEEDS_BATCHES : 0) |
+                      (target->serving_process ? CE_NEEDS_PROCESS | helpers_of(target) : 0);
+    const unsigned located = CE_NEEDS_NETWORK | CE_NEEDS_FOLDER | CE_NEEDS_TREE;
+    if (needs & located && target->locate) {
+        struct ce_subject subject;
+        CE_TRY(target->locate(target->located, NULL, &subject, err));
+        offers |= offers_of(&subject);
+    }
+    unsigned lacks = needs & ~offers;
+    if (lacks && target->fail_trials && !target->is_explicit)
+        CE_TRY(fail_lacking_job(err, experiment->fault, target->name, lacks));
+    return lacks ? fail_lacking(err, experiment->fault, target->name, lacks) : 0;
+}

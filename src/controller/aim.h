@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* What a run's fault acts on, and whether that offers what the fault needs. */
+#ifndef CE_CONTROLLER_AIM_H
+#define CE_CONTROLLER_AIM_H
+
+#include "experiment/document.h"
+
+/* CE_NEEDS_ and CE_HELPER_ bits of the experiment's fault with its parameters. */
+unsigned ce_aim_needs(const struct ce_experiment *experiment);
+/* CE_HELPER_ bits: what a pipeline that is started for the experiment has to load. */
+unsigned ce_aim_helpers(const struct ce_experiment *experiment);
+
+/* Looks for what `target:` names, applies the deny list, and checks that the fault can act on such
+ * a thing. Touches nothing. 0 also when it names nothing but the pipeline. */
+int ce_aim_find(const struct ce_experiment *experiment, const char *state_dir,
+                struct ce_target_found *ret_found, struct ce_error *err);
+
+/* Whether `target`, filled in from a pipeline that runs, and with `found` when `target:` names
+ * something else, offers what the fault needs. */
+int ce_aim_check(const struct ce_experiment *experiment, const struct ce_target *target,
+                 struct ce_error *err);
+
+#endif
