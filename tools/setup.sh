@@ -29,9 +29,12 @@ for part in "${@:-build}"; do
         need libzstd-dev pkg-config --exists libzstd
         need libnghttp2-dev pkg-config --exists 'libnghttp2 >= 1.52'
         need libsqlite3-dev pkg-config --exists 'sqlite3 >= 3.37'
+        need libmnl-dev pkg-config --exists libmnl
+        need libfuse3-dev pkg-config --exists fuse3
         ;;
     test)
         need python3-pytest /usr/bin/python3 -c 'import pytest'
+        need nftables test -x /usr/sbin/nft
         need python3-pytest-xdist /usr/bin/python3 -c 'import xdist'
         need python3-jsonschema /usr/bin/python3 -c 'import jsonschema'
         need python3-yaml /usr/bin/python3 -c 'import yaml'
@@ -41,6 +44,11 @@ for part in "${@:-build}"; do
         need python3-venv /usr/bin/python3 -c 'import ensurepip'
         need node-llhttp test -e /usr/share/llhttp/llhttp.c
         need python3-pip /usr/bin/python3 -c 'import pip'
+        need qemu-system-x86 command -v qemu-system-x86_64
+        need busybox-static command -v busybox
+        need iptables test -x /usr/sbin/iptables
+        need iproute2 test -x /usr/sbin/tc
+        need fio command -v fio
         ;;
     bench)
         need wrk command -v wrk
