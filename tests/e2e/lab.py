@@ -27,6 +27,8 @@ PARAMETERS = {
     "wrong_version": {"fallback_model": "1"},
     "memory_leak": {"leak_rate_mb": 64},
     "memory_pressure": {"memory_mb": 64},
+    "network_latency": {"latency_ms": 60, "jitter_ms": 5},
+    "packet_loss": {"loss_rate": 0.3},
 }
 # {fault: layer}: every fault that the program under test has.
 LAYERS = {fault["name"]: fault["layer"] for fault in

@@ -20,6 +20,13 @@ NOTHING = {
     "memory_leak": {"leak_rate_mb": 0},
     "batch_processing_failure": {"failure_rate": 0},
     "memory_pressure": {"memory_mb": 0},
+    "network_latency": {"latency_ms": 0, "jitter_ms": 0},
+    "packet_loss": {"loss_rate": 0},
+    "bandwidth_limit": {"rate": "unlimited"},
+    "dns_failure": {"failure_rate": 0},
+    "cpu_throttle": {"throttle_percent": 0},
+    "clock_skew": {"offset": "0s"},
+    "storage_bottleneck": {"iops_limit": 0},
 }
 
 

@@ -3,24 +3,38 @@
 
 A run reports its steps (a seam of the test build), then is repeated and killed at the first step, the second, and so
 on. In the first sweep only the controller dies and the guard undoes; in the second both die and `chaoseater recover`
-undoes. Afterwards no process, no file and no control group of the run is left. (The first steps come before the guard: a controller that dies
+undoes. Afterwards no process and no file of the run is left, and the host is as it was: control groups and their limits, rules,
+queueing disciplines, bpf links, mounts, namespaces, loop devices. (The first steps come before the guard: a controller that dies
 there leaves an empty journal, which recover removes.)
 
 The steps before the injection are the same for every fault, so they are swept once for each kind of pipeline: the embedded
 one, and a model server that the run starts, of which nothing is left either, nor of its port.
 """
 import concurrent.futures
-import os
 import signal
 
 import pytest
 
-from lab import LAYERS, PARAMETERS, Lab, wait_for
+from fingerprint import unchanged
+from lab import LAYERS, PARAMETERS, Lab
 from test_http_pipeline import experiment, free_port, is_open, started, write
 
 WORKERS = 4
 CASES = {fault: (fault, PARAMETERS.get(fault, {})) for fault in LAYERS}
 CASES["node_failure_hang"] = ("node_failure", {"failure_type": "hang"})
+CASES["node_failure_slow"] = ("node_failure", {"failure_type": "slow"})
+# The other ways in which some faults are brought about; those that this host lacks have no steps here.
+MECHANISMS = {
+    "packet_loss": ["nft", "iptables", "nfqueue"],
+    "network_partition": ["iptables"],
+    "dns_failure": ["resolv_conf"],
+    "cpu_throttle": ["duty"],
+    "gpu_unavailable": ["cgroup_bpf", "cgroup_v1"],
+    "disk_full": ["fuse", "syscalls"],
+    "storage_bottleneck": ["syscalls"],
+}
+CASES |= {f"{fault}_{mechanism}": (fault, PARAMETERS.get(fault, {}) | {"mechanism": mechanism})
+          for fault, mechanisms in MECHANISMS.items() for mechanism in mechanisms}
 CASES["missing_data_serve"] = ("missing_data", {"missing_rate": 0.3, "stage": "serve"})
 HTTP = {
     "http_memory_leak": ("memory_leak", {"leak_rate_mb": 64}),
@@ -38,11 +52,6 @@ def document(lab, case):
     port = free_port()
     short = {**experiment(fault, LAYERS[fault], **parameters), "duration": "500ms", "baseline": "500ms"}
     return write(lab.folder, {**started("mlflow", port), "timeout": "500ms"}, short), port
-
-
-def control_groups():
-    return {os.path.join(folder, name) for folder, names, _ in os.walk("/sys/fs/cgroup") for name in names
-            if name.startswith("chaoseater-")}
 
 
 def steps_of(case):
@@ -106,9 +115,6 @@ def crash(case, step, guarded):
 @pytest.mark.parametrize("case", CASES | HTTP)
 def test_killed_at_every_step(plan, case, everyone):
     assert plan[case], "this fault has no step of its own"
-    before = control_groups()
-    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+    with unchanged(), concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
         wrong = list(pool.map(lambda at: crash(case, at[0], at[1] and not everyone), plan[case]))
     assert not any(wrong), "\n".join(filter(None, wrong))
-    new = control_groups() - before  # perhaps of somebody else's run, but then they go, too
-    wait_for(lambda: not new & control_groups(), f"control groups are left: {new}")

@@ -238,6 +238,18 @@ def test_a_started_server_hangs_and_goes_on(chaoseater, tmp_path):
     assert not is_open(port)
 
 
+def test_a_started_server_may_live_in_namespaces(chaoseater, tmp_path):
+    port = free_port()
+    path = write(tmp_path, {**started("mlflow", port), "isolation": "namespaces"},
+                 experiment("node_failure", "infrastructure", failure_type="crash"))
+    done = chaoseater("run", path, "--json", timeout=120)
+    run = json.loads(done.stdout)["runs"][0]
+    if "namespaces" in (run.get("reason") or ""):
+        pytest.skip(run["reason"])
+    assert run["verified"] and run["verdict"] == "passed", run
+    assert "mount" in run["isolation"] and not is_open(port)
+
+
 def test_the_command_has_its_folder_and_environment(chaoseater, tmp_path):
     port = free_port()
     (tmp_path / "bin").mkdir()
@@ -384,7 +396,8 @@ def test_a_server_that_is_not_understood_is_no_victim(chaoseater, tmp_path, name
 
 @pytest.mark.parametrize("fault, layer, parameters, sentence", [
     ("missing_data", "data", {}, "is not trained by ChaosEater, so missing_data cannot act on what it learns from; data faults that take `stage: serve` act on its requests"),
-    ("node_failure", "infrastructure", {}, "was not started by ChaosEater, so node_failure has no process to act on; pipeline.command would start it"),
+    ("node_failure", "infrastructure", {}, "was not started by ChaosEater, so node_failure has no process to act on; pipeline.command would start it, "
+     "and target names one that runs"),
 ])
 def test_a_fault_that_has_nothing_to_act_on_is_refused(chaoseater, tmp_path, fault, layer, parameters, sentence):
     with server("mlflow") as port:

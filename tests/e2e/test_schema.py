@@ -23,6 +23,10 @@ def pipeline(**keys):
     return {"experiments": [EXPERIMENT], "pipeline": {key: value for key, value in keys.items() if value is not ...}}
 
 
+def job(**keys):
+    return pipeline(**{"url": ..., "dataset": ..., "label": ..., "kind": "command", "command": "./train.sh", **keys})
+
+
 BAD = {
     "no_experiments": {},
     "empty": {"experiments": []},
@@ -59,6 +63,14 @@ BAD = {
     "threshold_of_a_number": pipeline(task="regression", threshold=0.1),
     "workdir_without_command": pipeline(workdir="/tmp"),
     "protocol": pipeline(protocol="soap"),
+    "command_without_command": job(command=...),
+    "command_with_rate": job(rate=5),
+    "command_with_url": job(url="http://127.0.0.1:1"),
+    "command_with_label_alone": job(label="y"),
+    "command_isolation": job(isolation="docker"),
+    "command_private_without_namespaces": job(isolation="none", network="private"),
+    "http_with_trials": pipeline(trials=3),
+    "http_isolation_without_command": pipeline(isolation="none"),
 }
 GOOD = {
     "least": {"experiments": [EXPERIMENT]},
@@ -86,6 +98,11 @@ GOOD = {
     "http_with_command": pipeline(command=["a", "b"], workdir="/tmp", env=["A=1"], start_timeout="5s"),
     "http_json": pipeline(protocol="json", request='{"a": {{a}}}', prediction="$.x", labels=["a", "b"]),
     "http_regression": pipeline(task="regression", tolerance=0.2, version=2),
+    "command": job(),
+    "command_with_all": job(dataset="a.csv", label="y", workdir="/tmp", env=["A=1"], metrics="out.json", accuracy="eval.accuracy",
+                            timeout="24h", trials=5, isolation="namespaces", network="private"),
+    "command_with_nulls": job(url=None, dataset=None, metrics=None, accuracy=None),
+    "http_in_namespaces": pipeline(command=["a", "b"], isolation="namespaces"),
     "alias_of_the_layer": {"experiments": [{"name": "n", "layer": "infra", "fault_type": "node_failure"}]},
 }
 

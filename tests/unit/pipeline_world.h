@@ -39,6 +39,7 @@ static inline int world_open(struct world *world, enum ce_profile_kind profile,
     *world = (struct world){0};
     CE_TRY(ce_params_init(ce_pipeline_params, &spec, err));
     spec.profile = profile;
+    spec.inference_time = 0; /* there is much to ask */
     strcpy(world->folder, "/tmp/ce-pipeline-XXXXXX");
     if (!mkdtemp(world->folder))
         return ce_fail(err, errno, "mkdtemp: %s", strerror(errno));

@@ -298,7 +298,7 @@ static void bad_experiments_are_refused(void)
         {A_MODEL "    paramters: {}\n", "plan.yaml:5:5",
          "unknown key 'paramters'; did you mean 'parameters'? (accepted: name, layer, fault_type, "
          "duration, "
-         "rollback_strategy, seed, baseline, recovery_timeout, tags, repeat, parameters)"},
+         "rollback_strategy, seed, baseline, recovery_timeout, tags, repeat, parameters, target)"},
         {A_MODEL "parallel: 2\n", "plan.yaml:5:1",
          "unknown key 'parallel' (accepted: seed, experiments, pipeline, prometheus)"},
         {"experiments:\n  - layer: data\n    fault_type: missing_data\n", "plan.yaml:2:5",

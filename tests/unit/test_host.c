@@ -317,9 +317,10 @@ static void check_freezer(enum ce_freezer_kind kind)
     ce_autofree char *group = NULL;
     ce_autofree char *moved = NULL;
     int note = 0;
+    struct ce_process_list one = {.items = &id, .count = 1};
     REQUIRE_OK(ce_cgroup_find(id.pid, controller, &home, NULL, &err), err);
     CHECK(works(&id));
-    REQUIRE_OK(ce_freezer_freeze(w.journal, kind, &id, &note, &group, &err), err);
+    REQUIRE_OK(ce_freezer_freeze(w.journal, kind, &one, &note, &group, &err), err);
     CHECK(note > 0 && ce_freezer_frozen(kind, group) && stands_still(&id));
     CHECK(ce_process_signal(&id, 0) == 0);
     REQUIRE_OK(ce_cgroup_find(id.pid, controller, &moved, NULL, &err), err);
@@ -332,7 +333,7 @@ static void check_freezer(enum ce_freezer_kind kind)
 
     /* Killed while it was frozen, as a supervisor would. */
     free(ce_take(group));
-    REQUIRE_OK(ce_freezer_freeze(w.journal, kind, &id, &note, &group, &err), err);
+    REQUIRE_OK(ce_freezer_freeze(w.journal, kind, &one, &note, &group, &err), err);
     CHECK(kill(id.pid, SIGKILL) == 0);
     REQUIRE_OK(ce_undo_now(w.journal, note, &err), err);
     CHECK(access(group, F_OK) < 0);
@@ -364,7 +365,8 @@ static int hinder(const char *state, pid_t pid)
         int note;
         if (!ce_freezer_available(kind, reason, sizeof reason))
             continue;
-        CE_TRY(ce_freezer_freeze(journal, kind, &id, &note, &group, &err));
+        struct ce_process_list one = {.items = &id, .count = 1};
+        CE_TRY(ce_freezer_freeze(journal, kind, &one, &note, &group, &err));
         free(group);
         CE_TRY(ce_undo_now(journal, note, &err));
     }

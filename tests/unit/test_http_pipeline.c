@@ -15,9 +15,9 @@
 #include "host/process.h"
 #include "net/url.h"
 #include "pipeline/http/ask.h"
-#include "pipeline/http/server.h"
-#include "pipeline/http/tree.h"
 #include "pipeline/pipeline.h"
+#include "pipeline/started/started.h"
+#include "pipeline/started/tree.h"
 
 /* Generous: it only runs out when something is broken. */
 static const int64_t patience = 20 * CE_SECOND;
@@ -325,7 +325,7 @@ static void a_regression_is_right_within_its_tolerance(void)
 
 /* ---- a started server ---- */
 
-static const struct ce_undo_op *const ops[] = {&ce_undo_end_server, NULL};
+static const struct ce_undo_op *const ops[] = {&ce_undo_end_started, NULL};
 
 struct served {
     struct place place;
@@ -333,12 +333,12 @@ struct served {
     char *line; /* for sh */
     struct ce_names command, env;
     struct ce_journal *journal;
-    struct ce_server *server;
+    struct ce_started *server;
 };
 
 static void served_done(struct served *served)
 {
-    ce_server_free(served->server);
+    ce_started_free(served->server);
     ce_journal_close(served->journal);
     free(served->state);
     free(served->log);
@@ -354,13 +354,13 @@ static int served_open(struct served *served, const char *line, int port, struct
     served->log = ce_format("%s/log", served->place.folder);
     served->line = (char *)line;
     served->command = (struct ce_names){&served->line, 1};
-    struct ce_server_command command = {.command = &served->command,
-                                        .env = &served->env,
-                                        .workdir = served->place.folder,
-                                        .log = served->log,
-                                        .port = port};
+    struct ce_started_command command = {.command = &served->command,
+                                         .env = &served->env,
+                                         .workdir = served->place.folder,
+                                         .log = served->log,
+                                         .port = port};
     CE_TRY(ce_journal_create(served->state, "test", ops, &served->journal, err));
-    return ce_server_new(&command, served->journal, &served->server, err);
+    return ce_started_new(&command, served->journal, &served->server, err);
 }
 
 #define SERVED(name, err, line, port)                                                              \
@@ -399,25 +399,25 @@ static void a_command_takes_its_whole_tree_along(void)
     pid_t pids[MANY];
     SERVED(served, err, CHILDREN "echo $$ >> pids; exec sleep 1000", 0);
     CHECK(ce_undo_live(served.journal) == 1);
-    REQUIRE_OK(ce_server_start(served.server, &err), err);
-    REQUIRE_OK(ce_server_start(served.server, &err), err); /* it runs */
+    REQUIRE_OK(ce_started_start(served.server, &err), err);
+    REQUIRE_OK(ce_started_start(served.server, &err), err); /* it runs */
     REQUIRE(EVENTUALLY(pids_in(&served, MANY, pids)));
     struct ce_process_id id;
-    REQUIRE_OK(ce_server_process(served.server, &id, &err), err);
+    REQUIRE_OK(ce_started_process(served.server, &id, &err), err);
     CHECK(id.pid == pids[2]);
 
     /* Its first process ends: the others follow. */
     REQUIRE_OK(ce_process_kill(&id, &err), err);
-    CHECK(EVENTUALLY(ce_server_alive(served.server, NULL) == -ESRCH));
+    CHECK(EVENTUALLY(ce_started_alive(served.server, NULL) == -ESRCH));
     CHECK(is_gone(pids[0]) && is_gone(pids[1]));
-    CHECK(ce_server_alive(served.server, &err) == -ESRCH);
+    CHECK(ce_started_alive(served.server, &err) == -ESRCH);
     CHECK_TEXT(err.message, "the command was ended by signal 9 without a word");
 
     ce_autofree char *path = ce_format("%s/pids", served.place.folder);
     REQUIRE(unlink(path) == 0);
-    REQUIRE_OK(ce_server_start(served.server, &err), err);
+    REQUIRE_OK(ce_started_start(served.server, &err), err);
     REQUIRE(EVENTUALLY(pids_in(&served, MANY, pids)));
-    ce_server_free(ce_take(served.server));
+    ce_started_free(ce_take(served.server));
     CHECK(is_gone(pids[0]) && is_gone(pids[1]) && is_gone(pids[2]));
     CHECK(ce_undo_live(served.journal) == 0);
 }
@@ -434,9 +434,9 @@ static void a_command_is_asked_before_it_is_killed(void)
     SERVED(served, err, "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.01; done", 0);
     ce_autofree char *text = NULL;
     size_t size;
-    REQUIRE_OK(ce_server_start(served.server, &err), err);
+    REQUIRE_OK(ce_started_start(served.server, &err), err);
     REQUIRE(EVENTUALLY(has_spoken(served.log)));
-    ce_server_free(ce_take(served.server));
+    ce_started_free(ce_take(served.server));
     REQUIRE_OK(ce_file_read(served.log, 4096, &text, &size, &err), err);
     CHECK_TEXT(text, "up\nbye\n");
 }
@@ -444,23 +444,23 @@ static void a_command_is_asked_before_it_is_killed(void)
 static void last_words_are_quoted(void)
 {
     SERVED(served, err, "printf 'one\\ntwo\\033[0m\\n' >&2; exit 7", 0);
-    REQUIRE_OK(ce_server_start(served.server, &err), err);
-    REQUIRE(EVENTUALLY(ce_server_alive(served.server, &err) == -ESRCH));
+    REQUIRE_OK(ce_started_start(served.server, &err), err);
+    REQUIRE(EVENTUALLY(ce_started_alive(served.server, &err) == -ESRCH));
     CHECK_TEXT(err.message, "the command ended with exit code 7; its last words: 'one|two [0m'");
     struct ce_process_id id;
-    CHECK(ce_server_process(served.server, &id, NULL) == -ESRCH);
+    CHECK(ce_started_process(served.server, &id, NULL) == -ESRCH);
 }
 
 static void undo_ends_keeper_and_command(void)
 {
     pid_t pids[2];
     SERVED(served, err, CHILDREN "exec sleep 1000", 0);
-    REQUIRE_OK(ce_server_start(served.server, &err), err);
+    REQUIRE_OK(ce_started_start(served.server, &err), err);
     REQUIRE(EVENTUALLY(pids_in(&served, 2, pids)));
     REQUIRE_OK(ce_undo_all(served.journal, NULL, &err), err);
     CHECK(is_gone(pids[0]) && is_gone(pids[1]));
-    CHECK(ce_server_start(served.server, &err) == -ECHILD);
-    CHECK_TEXT(err.message, "the server's keeper is gone");
+    CHECK(ce_started_start(served.server, &err) == -ECHILD);
+    CHECK_TEXT(err.message, "the command's keeper is gone");
 }
 
 /* What happens when the controller dies: the channel ends, and nothing else is said. */
@@ -470,7 +470,7 @@ static int die_with_a_server(void *ctx)
     struct ce_error err = {0};
     pid_t pids[2];
     if (served_open(served, CHILDREN "exec sleep 1000", 0, &err) < 0 ||
-        ce_server_start(served->server, &err) < 0 || !EVENTUALLY(pids_in(served, 2, pids)))
+        ce_started_start(served->server, &err) < 0 || !EVENTUALLY(pids_in(served, 2, pids)))
         return 1;
     char *path = ce_format("/tmp/ce-http-%d", (int)getpid());
     char *text = ce_format("%s %d %d\n", served->place.folder, (int)pids[0], (int)pids[1]);

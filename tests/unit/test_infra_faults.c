@@ -286,7 +286,7 @@ static void what_cannot_be_hit_is_refused_with_the_names_that_can(void)
     CHECK(ce_fault_node_failure.check(run.injection.params, &err) == -EINVAL);
     CHECK(strstr(err.message, "'database'") && strstr(err.message, "server"));
     const struct ce_param *type = ce_param_find(ce_fault_node_failure.params, "failure_type");
-    CHECK(ce_param_set(type, (void *)run.injection.params, "slow", &err) == -EINVAL);
+    CHECK(ce_param_set(type, (void *)run.injection.params, "sluggish", &err) == -EINVAL);
 }
 
 static void nothing_to_hit_is_an_error(void)

@@ -11,7 +11,7 @@
 #include "fault_world.h"
 #include "host/leak.h"
 #include "host/memory.h"
-#include "pipeline/leak_helper.h"
+#include "pipeline/helpers.h"
 #include "pipeline_world.h"
 
 #define MIB(n) ((uint64_t)(n)*CE_MIB)
@@ -59,14 +59,15 @@ static bool await_done(const struct lab *lab)
 static int spawn_server(struct lab *lab, bool helped, struct ce_error *err)
 {
     static const char *const argv[] = {"/usr/bin/python3", "-c", program, NULL};
-    CE_CLEANUP(ce_leak_helper_done) struct ce_leak_helper helper = {0};
+    CE_CLEANUP(ce_helpers_done) struct ce_helpers helper = {.count = 0};
     int ends[2], gate;
     if (pipe2(ends, O_CLOEXEC) < 0)
         return ce_fail(err, errno, "pipe");
     lab->done = ends[0];
     ce_autofd int its = ends[1];
     if (helped)
-        CE_TRY(ce_leak_helper_init("LD_PRELOAD", getenv("LD_PRELOAD"), lab->folder, &helper, err));
+        CE_TRY(ce_helpers_init(CE_HELPER_LEAK, "LD_PRELOAD", getenv("LD_PRELOAD"), lab->folder,
+                               &helper, err));
     ce_autofree const char **env =
         ce_environment_with((const char *const *)helper.variables, helped ? 2 : 0);
     struct ce_spawn spawn = {
@@ -409,15 +410,15 @@ static void a_path_that_LD_PRELOAD_cannot_name_is_refused(void)
     char folder[] = "/tmp/ce leak-XXXXXX", text[512];
     find_program();
     ce_autofree char *before = strdup(getenv("CHAOSEATER_LIBEXEC"));
-    REQUIRE(ce_leak_helper_available(text, sizeof text));
+    REQUIRE(ce_helpers_available(CE_HELPER_LEAK, text, sizeof text));
     REQUIRE(mkdtemp(folder));
     ce_autofree char *copy = ce_format("%s/libchaoseater-leak.so", folder);
     REQUIRE(ce_file_replace(copy, "x", 1, NULL) == 0);
     setenv("CHAOSEATER_LIBEXEC", folder, 1);
-    CHECK(!ce_leak_helper_available(text, sizeof text));
+    CHECK(!ce_helpers_available(CE_HELPER_LEAK, text, sizeof text));
     CHECK(strncmp(text, "LD_PRELOAD cannot name '/tmp/ce leak-", 37) == 0);
     (void)unlink(copy);
-    CHECK(!ce_leak_helper_available(text, sizeof text));
+    CHECK(!ce_helpers_available(CE_HELPER_LEAK, text, sizeof text));
     CHECK(strstr(text, "libchaoseater-leak.so is not in there"));
     setenv("CHAOSEATER_LIBEXEC", before, 1);
     (void)rmdir(folder);
@@ -426,15 +427,17 @@ static void a_path_that_LD_PRELOAD_cannot_name_is_refused(void)
 static void other_libraries_are_loaded_too(void)
 {
     find_program();
-    CE_CLEANUP(ce_leak_helper_done) struct ce_leak_helper helper = {0};
+    CE_CLEANUP(ce_helpers_done) struct ce_helpers helper = {.count = 0};
     struct ce_error err = {0};
     char library[512], want[600];
-    REQUIRE(ce_leak_helper_available(library, sizeof library));
-    REQUIRE_OK(ce_leak_helper_init("X", "libm.so.6 libz.so", "/tmp/../tmp", &helper, &err), err);
+    REQUIRE(ce_helpers_available(CE_HELPER_LEAK, library, sizeof library));
+    REQUIRE_OK(
+        ce_helpers_init(CE_HELPER_LEAK, "X", "libm.so.6 libz.so", "/tmp/../tmp", &helper, &err),
+        err);
     snprintf(want, sizeof want, "X=%s:libm.so.6 libz.so", library);
     CHECK_TEXT(helper.variables[0], want);
-    CHECK_TEXT(helper.variables[1], "CHAOSEATER_LEAK=/tmp");
-    CHECK(ce_leak_helper_init("X", NULL, "/no/such", &helper, &err) == -ENOENT);
+    CHECK_TEXT(helper.variables[1], "CHAOSEATER_HELPERS=/tmp");
+    CHECK(ce_helpers_init(CE_HELPER_LEAK, "X", NULL, "/no/such", &helper, &err) == -ENOENT);
 }
 
 int main(void)

@@ -175,7 +175,7 @@ static void a_run_has_the_documented_keys_in_order(void)
                "id experiment pipeline profile status verdict reason control verified verification "
                "summary "
                "metrics score "
-               "fault rollback isolation started_at ended_at recipe");
+               "fault rollback isolation target started_at ended_at recipe");
     check_keys(run, "experiment", "name layer fault_type parameters duration rollback_strategy");
     check_keys(run, "summary", "duration status resilience_score errors");
     check_keys(run, "metrics",

@@ -59,7 +59,7 @@ static void due_times_are_exact(void)
     WORLD(world, always_answer, 300, 5 * CE_SECOND);
     struct ce_outcome outcomes[N] = {0};
     int64_t before = ce_now();
-    ce_workload_begin(world.workload, CE_PHASE_BASELINE, N);
+    ce_workload_begin(world.workload, CE_PHASE_BASELINE, N, 0);
     int64_t after = ce_now();
     REQUIRE(take_outcomes(world.workload, outcomes, N) == N);
     int64_t start = outcomes[2].due - 10 * CE_MILLISECOND; /* three intervals of 1/300 s */
@@ -98,9 +98,9 @@ static void a_new_phase_ends_the_last_one(void)
     WORLD(world, always_answer, 1000, 5 * CE_SECOND);
     struct ce_outcome outcome;
     uint64_t recovery_count = 0;
-    ce_workload_begin(world.workload, CE_PHASE_FAULT, UINT64_MAX);
+    ce_workload_begin(world.workload, CE_PHASE_FAULT, UINT64_MAX, 0);
     uint64_t fault_count = drop_outcomes(world.workload, 20);
-    ce_workload_begin(world.workload, CE_PHASE_RECOVERY, 20);
+    ce_workload_begin(world.workload, CE_PHASE_RECOVERY, 20, 0);
     while (recovery_count < 20 && ce_workload_next(world.workload, &outcome, ce_now() + PATIENCE)) {
         if (outcome.phase == CE_PHASE_RECOVERY) {
             CHECK(outcome.number < 20);
@@ -125,7 +125,7 @@ static void nothing_is_due_in_a_pause(void)
     WORLD(world, always_answer, 1000, 5 * CE_SECOND);
     struct ce_workload *workload = world.workload;
     struct ce_outcome outcome;
-    ce_workload_begin(workload, CE_PHASE_FAULT, UINT64_MAX);
+    ce_workload_begin(workload, CE_PHASE_FAULT, UINT64_MAX, 0);
     uint64_t count = drop_outcomes(workload, 20);
     ce_workload_pause(workload);
     uint64_t due = ce_workload_due(workload);
@@ -149,7 +149,7 @@ static void the_oldest_operation_is_known(void)
     struct ce_workload *workload = world.workload;
     CHECK(ce_workload_oldest_due(workload) == INT64_MAX);
     int64_t before = ce_now();
-    ce_workload_begin(workload, CE_PHASE_FAULT, 10);
+    ce_workload_begin(workload, CE_PHASE_FAULT, 10, 0);
     CHECK(ce_workload_oldest_due(workload) >= before + CE_MILLISECOND);
     struct ce_outcome outcomes[10] = {0};
     /* All but the one that nobody answers. */
@@ -159,7 +159,7 @@ static void the_oldest_operation_is_known(void)
     REQUIRE(take_outcomes(workload, outcomes, 1) == 1);
     CHECK(ce_workload_oldest_due(workload) == INT64_MAX);
     /* While a phase without end runs there is always a next one. */
-    ce_workload_begin(workload, CE_PHASE_RECOVERY, UINT64_MAX);
+    ce_workload_begin(workload, CE_PHASE_RECOVERY, UINT64_MAX, 0);
     CHECK(ce_workload_oldest_due(workload) < ce_now() + CE_SECOND);
     ce_workload_pause(workload);
 }
@@ -186,7 +186,7 @@ static void stopping_gives_up_what_is_in_flight(void)
     enum { N = 20 };
     int before = open_descriptors();
     WORLD(world, stay_silent, 1000, 60 * CE_SECOND);
-    ce_workload_begin(world.workload, CE_PHASE_FAULT, N);
+    ce_workload_begin(world.workload, CE_PHASE_FAULT, N, 0);
     CHECK(server_waits_for_requests(world.server, N));
     CHECK(ce_workload_in_flight(world.workload) == N);
     int64_t stopping = ce_now();
@@ -202,7 +202,7 @@ static void the_descriptor_shows_that_an_outcome_waits(void)
     WORLD(world, always_answer, 1000, 5 * CE_SECOND);
     struct pollfd ready = {.fd = ce_workload_fd(world.workload), .events = POLLIN};
     CHECK(poll(&ready, 1, 0) == 0);
-    ce_workload_begin(world.workload, CE_PHASE_BASELINE, 2);
+    ce_workload_begin(world.workload, CE_PHASE_BASELINE, 2, 0);
     CHECK(poll(&ready, 1, (int)(PATIENCE / CE_MILLISECOND)) == 1);
     struct ce_outcome outcomes[2];
     CHECK(take_outcomes(world.workload, outcomes, 2) == 2);

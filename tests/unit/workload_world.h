@@ -407,7 +407,7 @@ static inline uint64_t run_phase(struct ce_workload *workload, enum ce_phase pha
                                  struct ce_outcome *outcomes, uint64_t count)
 {
     memset(outcomes, 0, count * sizeof *outcomes);
-    ce_workload_begin(workload, phase, count);
+    ce_workload_begin(workload, phase, count, 0);
     return take_outcomes(workload, outcomes, count);
 }
 

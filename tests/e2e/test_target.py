@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: MIT
+"""`target:`: what a fault acts on instead of the pipeline, or why it does not."""
+import ctypes
+import json
+import os
+import signal
+import subprocess
+
+import pytest
+
+from lab import Lab, wait_for
+
+
+@pytest.fixture
+def lab():
+    with Lab() as lab:
+        yield lab
+
+
+@pytest.fixture
+def bystander(tmp_path):
+    """A process that somebody runs on this host, called so that nothing else is."""
+    processes = []
+
+    def start(name):
+        program = tmp_path / name
+        if not program.exists():
+            program.symlink_to("/bin/sleep")
+        process = subprocess.Popen([program, "600"], preexec_fn=lambda: ctypes.CDLL(None).prctl(1, signal.SIGKILL))
+        processes.append(process)
+        wait_for(lambda: Lab.process_state(process.pid) == "S", "the bystander sleeps")
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def dry_run(lab, target, fault="node_failure"):
+    document = lab.document(fault, target=target)
+    status, report = lab.run_json("run", document, "--dry-run")
+    return status, report["runs"][0]["detail"]
+
+
+def test_what_is_found_would_run(lab, bystander):
+    process = bystander("ce-found")
+    for target in ({"pid": process.pid}, {"process": "ce-found"}, {"process": {"name": "ce-found", "user": str(os.getuid())}}):
+        document = lab.document("node_failure", target=target, parameters={"failure_type": "hang"})
+        status, report = lab.run_json("run", document, "--dry-run")
+        assert (status, report["runs"][0]["detail"]) == (0, "dry run: nothing was touched")
+
+
+@pytest.mark.parametrize("target, sentence", [
+    ({"process": "no-such-process"}, "no process is called 'no-such-process'"),
+    ({"process": {"name": "sleep", "user": "no-such-user"}}, "no user is called 'no-such-user'"),
+    ({"unit": "no-such-unit"}, "no control group belongs to unit 'no-such-unit'"),
+    ({"cgroup": "/no/such/group"}, "there is no control group '/no/such/group'"),
+    ({"container": "0123456789ab"}, "no control group belongs to container '0123456789ab'"),
+    ({"container": "web"}, "container: 'web' is not 12 or more hexadecimal digits of an id"),
+])
+def test_what_is_not_there_is_said(lab, target, sentence):
+    assert dry_run(lab, target) == (4, sentence)
+
+
+def test_several_of_that_name_are_listed(lab, bystander):
+    one, other = bystander("ce-several"), bystander("ce-several")
+    status, reason = dry_run(lab, {"process": "ce-several"})
+    assert status == 4
+    assert "2 processes are called 'ce-several'" in reason
+    assert str(one.pid) in reason and str(other.pid) in reason
+
+
+def test_what_the_operator_stands_on_is_denied(lab):
+    status, reason = dry_run(lab, {"pid": os.getpid()})
+    assert status == 4
+    assert "ChaosEater itself runs below it" in reason and "i_know: true" in reason
+
+
+@pytest.mark.parametrize("target, place, sentence", [
+    ({"pid": 7, "unit": "x"}, True, "target: names two things, pid and unit; it takes one"),
+    ({"pid": 0}, True, "pid: 0 is outside 1..2147483647"),
+    ({"prozess": "x"}, True, "unknown key 'prozess' of target; did you mean 'process'?"),
+    ({"process": {"user": "x"}}, True, "the key 'name' of process is missing"),
+    ({"pipeline": False}, True, "target: names nothing"),
+    ("x", True, "target: takes a mapping"),
+])
+def test_bad_keys_are_refused_with_their_place(lab, target, place, sentence):
+    result = lab.run("validate", lab.document("node_failure", target=target))
+    assert result.returncode == 2
+    assert sentence in result.stderr
+    assert ("plan.yaml:1:" in result.stderr) == place
+
+
+def test_only_infrastructure_faults_take_another_target(lab):
+    result = lab.run("validate", lab.document("missing_data", target={"pid": 7}))
+    assert result.returncode == 2
+    assert "target: missing_data acts on the pipeline under test" in result.stderr
+
+
+def test_a_target_from_the_command_line(lab, bystander):
+    process = bystander("ce-cli")
+    document = lab.document("node_failure", parameters={"failure_type": "hang"})
+    status, report = lab.run_json("run", document, "--dry-run", "--set", f"target.pid={process.pid}")
+    assert (status, report["runs"][0]["detail"]) == (0, "dry run: nothing was touched")
+    result = lab.run("validate", document, "--set", "target.prozess=x")
+    assert result.returncode == 2
+    assert "--set target.prozess=x: unknown key 'prozess' of target" in result.stderr
+
+
+def test_a_process_of_the_hosts_hangs_and_goes_on(lab, bystander):
+    process = bystander("ce-hangs")
+    document = lab.document("node_failure", target={"pid": process.pid}, parameters={"failure_type": "hang", "mechanism": "stop"})
+    run = lab.start("run", document, "--json")
+    wait_for(lambda: Lab.process_state(process.pid) == "T", "the target stands still")
+    out, err = run.communicate(timeout=60)
+    assert run.returncode == 0, err
+    report = json.loads(out)["runs"][0]
+    assert report["verified"] and report["rollback"]["verified"]
+    assert Lab.process_state(process.pid) == "S"
+    assert report["target"] == f"process {process.pid} (ce-hangs)"
+
+
+def test_a_target_that_is_gone_by_the_time_of_injection(lab, bystander):
+    process = bystander("ce-gone")
+    document = lab.document("node_failure", target={"process": "ce-gone"}, baseline="2s", parameters={"failure_type": "hang"})
+    run = lab.start("run", document, "--json")
+    wait_for(lambda: any("server" in command for command in lab.processes().values()), "the pipeline runs")
+    process.kill()
+    process.wait()
+    out, err = run.communicate(timeout=60)
+    assert run.returncode == 4, err
+    assert "the target has gone since it was looked for" in json.loads(out)["runs"][0]["reason"]
+    lab.clean_soon()

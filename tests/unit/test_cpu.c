@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: MIT */
+/* Taking processor time away: by quotas of control groups where this user may make them, by a duty
+ * cycle, and by burning it. The processes are real; what they use is measured from outside. Other
+ * work on the machine makes single measurements too small, so the best of a few counts. */
+#include <fcntl.h>
+#include <math.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/spawn.h"
+#include "check.h"
+#include "controller/controller.h"
+#include "host/cgroup.h"
+#include "host/group.h"
+#include "host/process.h"
+#include "host/processor/burn.h"
+#include "host/processor/cpu_quota.h"
+#include "host/processor/duty.h"
+#include "host/processor/spinner.h"
+#include "host/standstill.h"
+
+static const int64_t patience = 10 * CE_SECOND, measured = CE_SECOND, glimpse = CE_SECOND / 4;
+enum { ATTEMPTS = 3 };
+/* In points. The duty cycle's is wider: a signal may come late when the machine is busy. */
+static const double quota_tolerance = 2, duty_tolerance = 5;
+
+#define EVENTUALLY(condition)                                                                      \
+    __extension__({                                                                                \
+        int64_t until_ = ce_now() + patience;                                                      \
+        bool holds_;                                                                               \
+        while (!(holds_ = (condition)) && ce_now() < until_)                                       \
+            (void)poll(NULL, 0, 2);                                                                \
+        holds_;                                                                                    \
+    })
+
+/* A state folder with a journal in it, and a process that spins. */
+struct world {
+    char folder[64], state[80];
+    struct ce_journal *journal;
+    struct ce_process_id spinner;
+    int orders; /* a byte: the spinner's child forks a child that spins */
+};
+
+static void __attribute__((noreturn)) spin(int orders)
+{
+    char byte;
+    for (;;) {
+        for (volatile unsigned i = 0; i < 100000; i++)
+            ;
+        if (orders >= 0 && read(orders, &byte, 1) == 1 && fork() == 0) {
+            (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+            spin(-1);
+        }
+    }
+}
+
+static struct world world_make(void)
+{
+    struct world w = {.folder = "/tmp/chaoseater-cpu-XXXXXX"};
+    struct ce_error err = {0};
+    int pair[2];
+    if (!mkdtemp(w.folder) || pipe2(pair, O_CLOEXEC | O_NONBLOCK) < 0)
+        abort();
+    snprintf(w.state, sizeof w.state, "%s/state", w.folder);
+    if (ce_journal_create(w.state, "run", ce_undo_ops, &w.journal, &err) < 0)
+        abort();
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        spin(pair[0]);
+    }
+    (void)close(pair[0]);
+    w.orders = pair[1];
+    if (ce_process_identify(pid, &w.spinner) < 0)
+        abort();
+    return w;
+}
+
+static void world_remove(struct world *w)
+{
+    struct ce_process_list all = {0};
+    (void)ce_process_tree(&w->spinner, &all, NULL);
+    for (size_t i = 0; i < all.count; i++)
+        (void)ce_process_end(&all.items[i], patience, NULL);
+    ce_process_list_done(&all);
+    (void)close(w->orders);
+    ce_journal_close(w->journal);
+    (void)ce_tree_remove(w->folder, NULL);
+}
+#define WORLD(w) CE_CLEANUP(world_remove) struct world w = world_make()
+
+/* Percent of one processor, by all of them together: used, and waited for while others used it. */
+struct usage {
+    double used, waited;
+};
+
+static struct usage usage_in(const struct ce_process_id *ids, size_t count, int64_t window)
+{
+    int64_t used = 0, waited = 0, begun = ce_now();
+    for (size_t i = 0; i < count; i++) {
+        used -= ce_process_cpu_time(&ids[i]);
+        waited -= ce_spinner_waited(&ids[i]);
+    }
+    ce_sleep_until(begun + window);
+    for (size_t i = 0; i < count; i++) {
+        used += ce_process_cpu_time(&ids[i]);
+        waited += ce_spinner_waited(&ids[i]);
+    }
+    double percent = (double)(ce_now() - begun) / 100;
+    return (struct usage){.used = (double)used / percent, .waited = (double)waited / percent};
+}
+
+static bool uses(const struct ce_process_id *ids, size_t count, double want, double tolerance)
+{
+    for (int i = 0; i < ATTEMPTS; i++) {
+        struct usage usage = usage_in(ids, count, measured);
+        printf("# %.1f %% asked, %.1f %% used\n", want, usage.used);
+        if (fabs(usage.used - want) <= tolerance)
+            return true;
+    }
+    return false;
+}
+
+/* Of those that are stopped and continued: less is used when others want the processor, but then it
+ * was waited for. Someone who waits stops late, so that it waits for more than its share. */
+static bool runs_for(const struct ce_process_id *ids, size_t count, double want)
+{
+    for (int i = 0; i < ATTEMPTS; i++) {
+        struct usage usage = usage_in(ids, count, measured);
+        double wanted = usage.used + usage.waited;
+        printf("# %.1f %% asked, %.1f %% used, %.1f %% waited\n", want, usage.used, usage.waited);
+        if (usage.used <= want + duty_tolerance && wanted >= want - duty_tolerance &&
+            wanted <= (want + 100 * (double)count) / 2)
+            return true;
+    }
+    return false;
+}
+
+/* More than its quota allowed it; that needs a moment in which others do not want it all. */
+static bool uses_more_than(const struct ce_process_id *id, double least)
+{
+    for (int64_t until = ce_now() + patience; ce_now() < until;)
+        if (usage_in(id, 1, glimpse).used > least)
+            return true;
+    return false;
+}
+
+/* It is never stopped: it runs, or waits for a processor. */
+static bool runs_freely(const struct ce_process_id *id)
+{
+    for (int i = 0; i < ATTEMPTS; i++) {
+        struct usage usage = usage_in(id, 1, glimpse);
+        if (usage.used + usage.waited > 90)
+            return true;
+    }
+    return false;
+}
+
+/* The spinner's children. */
+static size_t children(struct world *w, struct ce_process_list *list)
+{
+    ce_process_list_done(list);
+    return ce_process_tree(&w->spinner, list, NULL) < 0 ? 0 : list->count - 1;
+}
+
+static bool usable(enum ce_cpu_quota_kind kind)
+{
+    char detail[256];
+    bool fine = ce_cpu_quota_available(kind, detail, sizeof detail);
+    if (!fine)
+        printf("# %s: %s\n", ce_cpu_quota_kind_name(kind), detail);
+    return fine;
+}
+
+/* ---- quotas ---- */
+
+static void check_quota(enum ce_cpu_quota_kind kind)
+{
+    if (!usable(kind))
+        SKIP("not open to this user");
+    WORLD(w);
+    struct ce_error err = {0};
+    struct ce_process_list tree = {.items = &w.spinner, .count = 1}, now = {0};
+    struct ce_cpu_quota *quota = NULL;
+    REQUIRE_OK(ce_cpu_quota_begin(w.journal, kind, &tree, &quota, &err), err);
+    ce_autofree char *folder = strdup(ce_cpu_quota_folder(quota));
+    REQUIRE_OK(ce_cpu_quota_set(quota, 0.25, &err), err);
+    CHECK(uses(&w.spinner, 1, 25, quota_tolerance));
+    CHECK(ce_cpu_quota_throttled(quota) > 0);
+    /* With a child it is the sum that counts. */
+    CHECK(write(w.orders, "f", 1) == 1);
+    CHECK(EVENTUALLY(children(&w, &now) == 1));
+    REQUIRE_OK(ce_cpu_quota_set(quota, 0.5, &err), err);
+    CHECK(uses(now.items, now.count, 50, quota_tolerance));
+    REQUIRE_OK(ce_cpu_quota_set(quota, HUGE_VAL, &err), err);
+    CHECK(uses_more_than(&w.spinner, 30));
+    REQUIRE_OK(ce_cpu_quota_set(quota, 0.01, &err), err);
+    CHECK(uses(now.items, now.count, 1, 1));
+    REQUIRE_OK(ce_cpu_quota_end(quota, &err), err);
+    CHECK(access(folder, F_OK) < 0 && ce_undo_live(w.journal) == 0);
+    CHECK(uses_more_than(&now.items[1], 30));
+    ce_process_list_done(&now);
+}
+
+static void a_quota_is_kept_by_all_and_follows_v2(void)
+{
+    check_quota(CE_CPU_QUOTA_V2);
+}
+
+static void a_quota_is_kept_by_all_and_follows_v1(void)
+{
+    check_quota(CE_CPU_QUOTA_V1);
+}
+
+static const char *quota_text(enum ce_cpu_quota_kind kind, const char *folder, char text[128])
+{
+    char period[32] = "";
+    if (kind == CE_CPU_QUOTA_V1)
+        (void)ce_cgroup_read(folder, "cpu.cfs_period_us", period, sizeof period);
+    char quota[64] = "";
+    (void)ce_cgroup_read(folder, kind == CE_CPU_QUOTA_V1 ? "cpu.cfs_quota_us" : "cpu.max", quota,
+                         sizeof quota);
+    snprintf(text, 128, "%s %s", quota, period);
+    return text;
+}
+
+static void check_own_quota(enum ce_cpu_quota_kind kind, const char *file, const char *value)
+{
+    WORLD(w);
+    struct ce_error err = {0};
+    struct ce_process_list one = {.items = &w.spinner, .count = 1};
+    struct ce_cpu_quota *quota = NULL;
+    char before[128], now[128];
+    ce_autofree char *folder = NULL;
+    int note = 0;
+    REQUIRE_OK(ce_group_make(w.journal, kind == CE_CPU_QUOTA_V1 ? "cpu" : NULL,
+                             kind == CE_CPU_QUOTA_V1 ? NULL : "cpu", &one, &note, &folder, &err),
+               err);
+    REQUIRE(ce_cgroup_write(folder, file, value) == 0);
+    quota_text(kind, folder, before);
+    REQUIRE_OK(ce_cpu_quota_begin_group(w.journal, kind, folder, &quota, &err), err);
+    double room = ce_cpu_quota_room(quota);
+    CHECK(isinf(room) ? strstr(before, "max") || before[0] == '-' : room == 0.6);
+    REQUIRE_OK(ce_cpu_quota_set(quota, 0.2, &err), err);
+    CHECK(strcmp(quota_text(kind, folder, now), before) != 0);
+    CHECK(uses(&w.spinner, 1, 20, quota_tolerance));
+    REQUIRE_OK(ce_cpu_quota_end(quota, &err), err);
+    CHECK_TEXT(quota_text(kind, folder, now), before);
+    REQUIRE_OK(ce_undo_now(w.journal, note, &err), err);
+}
+
+static void a_quota_that_was_there_is_put_back_exactly(void)
+{
+    bool any = false;
+    if (usable(CE_CPU_QUOTA_V1)) {
+        check_own_quota(CE_CPU_QUOTA_V1, "cpu.cfs_quota_us", "60000");
+        check_own_quota(CE_CPU_QUOTA_V1, "cpu.cfs_period_us", "50000");
+        any = true;
+    }
+    if (usable(CE_CPU_QUOTA_V2)) {
+        check_own_quota(CE_CPU_QUOTA_V2, "cpu.max", "30000 50000");
+        check_own_quota(CE_CPU_QUOTA_V2, "cpu.max", "max 70000");
+        any = true;
+    }
+    if (!any)
+        SKIP("this user may not make control groups that limit processor time");
+}
+
+static void another_group_of_that_name_is_left_alone(void)
+{
+    enum ce_cpu_quota_kind kind = usable(CE_CPU_QUOTA_V1) ? CE_CPU_QUOTA_V1 : CE_CPU_QUOTA_V2;
+    if (!usable(kind))
+        SKIP("this user may not make control groups that limit processor time");
+    ce_autofree char *home = NULL;
+    struct ce_error err = {0};
+    struct stat st;
+    char boot[CE_BOOT_ID_SIZE], text[128];
+    ce_boot_id(boot);
+    REQUIRE_OK(ce_cgroup_find(getpid(), kind == CE_CPU_QUOTA_V1 ? "cpu" : NULL, &home, NULL, &err),
+               err);
+    ce_autofree char *folder = ce_format("%s/ce-test-%d", home, (int)getpid());
+    REQUIRE(mkdir(folder, 0755) == 0 && stat(folder, &st) == 0);
+    ce_autofree char *was = strdup(quota_text(kind, folder, text));
+    for (int other_inode = 0; other_inode < 2; other_inode++) {
+        ce_autojson json_t *args = json_pack(
+            "{s:s, s:s, s:I, s:I, s:s, s:s}", "kind", kind == CE_CPU_QUOTA_V1 ? "v1" : "v2",
+            "folder", folder, "dev", (json_int_t)st.st_dev, "ino",
+            (json_int_t)st.st_ino + other_inode, "boot",
+            other_inode ? boot : "00000000-0000-0000-0000-000000000000", "quota", "20000 100000");
+        CHECK(ce_undo_restore_cpu_quota.undo(args, &err) == (other_inode ? CE_UNDO_FOREIGN : 0));
+        CHECK_TEXT(quota_text(kind, folder, text), was);
+    }
+    CHECK(rmdir(folder) == 0);
+}
+
+/* ---- the duty cycle ---- */
+
+/* Where a signal takes as long as a part of the cycle, its shares are not those that were asked. */
+#define NEED_QUICK_SIGNALS()                                                                       \
+    if (getenv("CHAOSEATER_TEST_SLOW_MACHINE"))                                                    \
+    SKIP("this machine is too slow for a duty cycle")
+
+static void a_duty_cycle_is_kept_and_follows(void)
+{
+    NEED_QUICK_SIGNALS();
+    WORLD(w);
+    struct ce_error err = {0};
+    struct ce_process_list tree = {.items = &w.spinner, .count = 1};
+    struct ce_duty *duty = NULL;
+    double share = 0;
+    REQUIRE_OK(ce_duty_begin(w.journal, &tree, &duty, &err), err);
+    REQUIRE_OK(ce_duty_set(duty, 0.25, &err), err);
+    CHECK(runs_for(&w.spinner, 1, 25));
+    REQUIRE_OK(ce_duty_measure(duty, &share, &err), err);
+    printf("# by the agent's clock %.2f %%\n", 100 * share);
+    CHECK(fabs(share - 0.25) < 0.03);
+    REQUIRE_OK(ce_duty_set(duty, 0.6, &err), err);
+    CHECK(runs_for(&w.spinner, 1, 60));
+    REQUIRE_OK(ce_duty_set(duty, 0.05, &err), err);
+    CHECK(runs_for(&w.spinner, 1, 5));
+    REQUIRE_OK(ce_duty_set(duty, 1, &err), err);
+    CHECK(EVENTUALLY(ce_process_state(&w.spinner) == 'R'));
+    CHECK(runs_freely(&w.spinner));
+    REQUIRE_OK(ce_duty_set(duty, 0.25, &err), err);
+    REQUIRE_OK(ce_duty_end(duty, &err), err);
+    CHECK(ce_undo_live(w.journal) == 0);
+    CHECK(runs_freely(&w.spinner));
+}
+
+static void children_take_part_in_the_duty_cycle(void)
+{
+    NEED_QUICK_SIGNALS();
+    WORLD(w);
+    struct ce_error err = {0};
+    struct ce_process_list tree = {.items = &w.spinner, .count = 1}, now = {0};
+    struct ce_duty *duty = NULL;
+    REQUIRE_OK(ce_duty_begin(w.journal, &tree, &duty, &err), err);
+    REQUIRE_OK(ce_duty_set(duty, 0.25, &err), err);
+    CHECK(write(w.orders, "f", 1) == 1);
+    CHECK(EVENTUALLY(children(&w, &now) == 1));
+    CHECK(runs_for(&now.items[1], 1, 25));
+    REQUIRE_OK(ce_duty_end(duty, &err), err);
+    CHECK(EVENTUALLY(ce_process_state(&now.items[1]) == 'R'));
+    CHECK(runs_freely(&now.items[1]));
+    ce_process_list_done(&now);
+}
+
+static void a_duty_cycle_that_dies_alone_leaves_the_target_running(void)
+{
+    for (int i = 0; i < 3; i++) {
+        WORLD(w);
+        struct ce_error err = {0};
+        struct ce_process_list tree = {.items = &w.spinner, .count = 1};
+        struct ce_duty *duty = NULL;
+        REQUIRE_OK(ce_duty_begin(w.journal, &tree, &duty, &err), err);
+        REQUIRE_OK(ce_duty_set(duty, 0.02, &err), err);
+        struct ce_process_id agent = ce_duty_agent(duty);
+        CHECK(EVENTUALLY(ce_process_state(&w.spinner) == 'T'));
+        CHECK(kill(agent.pid, SIGKILL) == 0);
+        CHECK(EVENTUALLY(ce_process_state(&w.spinner) == 'R'));
+        CHECK(runs_freely(&w.spinner));
+        CHECK(ce_duty_set(duty, 0.5, &err) == -EPIPE);
+        REQUIRE_OK(ce_duty_end(duty, &err), err);
+    }
+}
+
+static void who_was_stopped_before_stays_so(void)
+{
+    NEED_QUICK_SIGNALS();
+    WORLD(w);
+    struct ce_error err = {0};
+    struct ce_process_list tree = {0};
+    struct ce_duty *duty = NULL;
+    CHECK(write(w.orders, "f", 1) == 1);
+    REQUIRE(EVENTUALLY(children(&w, &tree) == 1));
+    CHECK(kill(tree.items[1].pid, SIGSTOP) == 0);
+    CHECK(EVENTUALLY(ce_process_state(&tree.items[1]) == 'T'));
+    REQUIRE_OK(ce_duty_begin(w.journal, &tree, &duty, &err), err);
+    REQUIRE_OK(ce_duty_set(duty, 0.5, &err), err);
+    CHECK(runs_for(&w.spinner, 1, 50));
+    CHECK(ce_process_state(&tree.items[1]) == 'T');
+    REQUIRE_OK(ce_duty_end(duty, &err), err);
+    CHECK(ce_process_state(&tree.items[1]) == 'T' && ce_process_state(&w.spinner) != 'T');
+    ce_process_list_done(&tree);
+}
+
+static void a_foreign_process_is_not_continued(void)
+{
+    WORLD(w);
+    struct ce_error err = {0};
+    char boot[CE_BOOT_ID_SIZE];
+    ce_boot_id(boot);
+    CHECK(kill(w.spinner.pid, SIGSTOP) == 0);
+    CHECK(EVENTUALLY(ce_process_state(&w.spinner) == 'T'));
+    for (int same = 0; same < 3; same++) {
+        ce_autojson json_t *args = json_pack(
+            "{s:s, s:[{s:i, s:I, s:b}]}", "boot", same == 0 ? "another" : boot, "processes", "pid",
+            (int)w.spinner.pid, "start", (json_int_t)w.spinner.start + (same == 1), "stopped", 0);
+        CHECK(ce_undo_continue_processes.undo(args, &err) == 0);
+        CHECK((ce_process_state(&w.spinner) == 'T') == (same < 2));
+    }
+}
+
+/* ---- burning ---- */
+
+static void burners_use_their_share_and_end(void)
+{
+    NEED_QUICK_SIGNALS();
+    WORLD(w);
+    struct ce_error err = {0};
+    struct ce_burn *burn = NULL;
+    struct ce_process_id burners[CE_BURN_MAX];
+    (void)kill(w.spinner.pid, SIGSTOP); /* it would take its part of the processor */
+    REQUIRE_OK(ce_burn_begin(w.journal, &w.spinner, 1, &burn, &err), err);
+    REQUIRE(ce_burn_processes(burn, burners) == 1);
+    CHECK(usage_in(burners, 1, glimpse).used < 2);
+    REQUIRE_OK(ce_burn_set(burn, 0.3, &err), err);
+    CHECK(runs_for(burners, 1, 30));
+    REQUIRE_OK(ce_burn_set(burn, 0, &err), err);
+    CHECK(uses(burners, 1, 0, 2));
+    REQUIRE_OK(ce_burn_end(burn, &err), err);
+    CHECK(EVENTUALLY(!ce_process_alive(&burners[0])));
+    CHECK(ce_undo_live(w.journal) == 0);
+}
+
+/* ---- crashes ---- */
+
+/* Executed anew, because seams count the steps of a process. */
+static int take_time(const char *state, pid_t pid)
+{
+    struct ce_error err = {0};
+    struct ce_journal *journal = NULL;
+    struct ce_process_id id;
+    CE_TRY(ce_process_identify(pid, &id));
+    CE_TRY(ce_journal_create(state, "crash", ce_undo_ops, &journal, &err));
+    struct ce_process_list one = {.items = &id, .count = 1};
+    for (enum ce_cpu_quota_kind kind = CE_CPU_QUOTA_V2; kind <= CE_CPU_QUOTA_V1; kind++) {
+        struct ce_cpu_quota *quota, *again;
+        if (!usable(kind))
+            continue;
+        CE_TRY(ce_cpu_quota_begin(journal, kind, &one, &quota, &err));
+        CE_TRY(ce_cpu_quota_set(quota, 0.5, &err));
+        CE_TRY(ce_cpu_quota_begin_group(journal, kind, ce_cpu_quota_folder(quota), &again, &err));
+        CE_TRY(ce_cpu_quota_set(again, 0.01, &err));
+        CE_TRY(ce_cpu_quota_end(again, &err));
+        CE_TRY(ce_cpu_quota_end(quota, &err));
+    }
+    struct ce_duty *duty;
+    CE_TRY(ce_duty_begin(journal, &one, &duty, &err));
+    CE_TRY(ce_duty_set(duty, 0.01, &err));
+    CE_TRY(ce_duty_end(duty, &err));
+    struct ce_burn *burn;
+    CE_TRY(ce_burn_begin(journal, &id, 0, &burn, &err));
+    CE_TRY(ce_burn_set(burn, 0.5, &err));
+    CE_TRY(ce_burn_end(burn, &err));
+    ce_journal_close(journal);
+    return 0;
+}
+
+static void a_crash_at_any_step_leaves_the_process_running(void)
+{
+#ifndef CE_SEAMS
+    SKIP("needs a build with -Dseams=true");
+#endif
+    WORLD(w);
+    struct ce_error err = {0};
+    ce_autofree char *file = ce_format("/proc/%d/cgroup", (int)w.spinner.pid);
+    ce_autofree char *groups = NULL;
+    size_t size;
+    REQUIRE_OK(ce_file_read(file, 1 << 16, &groups, &size, &err), err);
+    int status = 0, step = 0;
+    do {
+        char step_text[16], pid_text[16];
+        snprintf(step_text, sizeof step_text, "%d", ++step);
+        snprintf(pid_text, sizeof pid_text, "%d", (int)w.spinner.pid);
+        fflush(stdout);
+        pid_t pid = fork();
+        if (pid == 0) {
+            setenv("CHAOSEATER_SEAM_CRASH", step_text, 1);
+            execl("/proc/self/exe", "test_cpu", w.state, pid_text, (char *)NULL);
+            _exit(127);
+        }
+        REQUIRE(waitpid(pid, &status, 0) == pid);
+        struct ce_recovery counts;
+        REQUIRE_OK(ce_journal_recover(w.state, ce_undo_ops, &counts, &err), err);
+        CHECK(counts.failed == 0 && counts.foreign == 0);
+        CHECK(ce_process_state(&w.spinner) != 'T');
+        int64_t used = ce_process_cpu_time(&w.spinner);
+        CHECK(EVENTUALLY(ce_process_cpu_time(&w.spinner) > used));
+        ce_autofree char *now = NULL;
+        REQUIRE_OK(ce_file_read(file, 1 << 16, &now, &size, &err), err);
+        CHECK_TEXT(now, groups);
+    } while (WIFSIGNALED(status));
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    CHECK(step > 10);
+    printf("# %d steps\n", step);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 2)
+        return take_time(argv[1], atoi(argv[2])) < 0;
+    TEST(a_quota_is_kept_by_all_and_follows_v2);
+    TEST(a_quota_is_kept_by_all_and_follows_v1);
+    TEST(a_quota_that_was_there_is_put_back_exactly);
+    TEST(another_group_of_that_name_is_left_alone);
+    TEST(a_duty_cycle_is_kept_and_follows);
+    TEST(children_take_part_in_the_duty_cycle);
+    TEST(a_duty_cycle_that_dies_alone_leaves_the_target_running);
+    TEST(who_was_stopped_before_stays_so);
+    TEST(a_foreign_process_is_not_continued);
+    TEST(burners_use_their_share_and_end);
+    TEST(a_crash_at_any_step_leaves_the_process_running);
+    return test_done();
+}
