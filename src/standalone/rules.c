@@ -46,7 +46,8 @@ CE_DEFINE_CLEANUP(struct rule, rule_free);
 static int check_needs(const struct ce_rules *rules, const struct ce_chosen *chosen,
                        struct ce_error *err)
 {
-    const unsigned offered = CE_NEEDS_REQUEST_ROUTE | CE_NEEDS_MODEL_ROUTE | CE_NEEDS_COLUMNS;
+    const unsigned offered =
+        CE_NEEDS_REQUEST_ROUTE | CE_NEEDS_MODEL_ROUTE | CE_NEEDS_BATCHES | CE_NEEDS_COLUMNS;
     const char *fault = chosen->fault->name;
     unsigned needs = ce_chosen_needs(chosen);
     if (needs & ~offered)
