@@ -12,7 +12,7 @@ PYTHON ?= /usr/bin/python3
 SAN ?=
 TESTS ?= tests
 # Most tests wait for something most of the time.
-JOBS ?= $(shell expr $$(nproc) + 1)
+JOBS ?= $(shell expr $$(nproc) + $$(nproc))
 
 BUILD ?= build
 ifeq ($(SAN),)

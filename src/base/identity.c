@@ -35,14 +35,22 @@ void ce_boot_id(char ret_id[CE_BOOT_ID_SIZE])
     ret_id[n] = '\0';
 }
 
+bool ce_boot_is_another(const char *noted)
+{
+    char boot[CE_BOOT_ID_SIZE];
+    ce_boot_id(boot);
+    return *boot && *noted && strcmp(boot, noted) != 0;
+}
+
 /* The command name in field 2 may hold blanks and parentheses: the fields are counted from the last
  * ')'. */
 static int read_stat(pid_t pid, char *ret_state, uint64_t *ret_start)
 {
     char path[40], text[1024];
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    if (read_small(path, text, sizeof text) <= 0)
-        return -ESRCH;
+    ssize_t n = read_small(path, text, sizeof text);
+    if (n <= 0)
+        return n == 0 || n == -ENOENT ? -ESRCH : (int)n;
     const char *p = strrchr(text, ')');
     if (!p ||
         sscanf(
@@ -73,8 +81,12 @@ char ce_process_state(const struct ce_process_id *id)
 
 bool ce_process_alive(const struct ce_process_id *id)
 {
-    char state = ce_process_state(id);
-    return state != 0 && state != 'Z' && state != 'X';
+    char state;
+    uint64_t start;
+    int r = read_stat(id->pid, &state, &start);
+    if (r < 0 && r != -ESRCH)
+        return kill(id->pid, 0) == 0 || errno == EPERM;
+    return r == 0 && start == id->start && state != 'Z' && state != 'X';
 }
 
 int ce_process_signal(const struct ce_process_id *id, int signal)

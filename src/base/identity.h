@@ -15,15 +15,21 @@
 /* The kernel's boot id: a journal of another boot has nothing left to undo in processes. "" when
  * unknown. */
 void ce_boot_id(char ret_id[CE_BOOT_ID_SIZE]);
+/* Whether a note with that boot id is of another boot. Not if that cannot be told (no descriptor is
+ * free, say): then what the note is about may still be there. */
+bool ce_boot_is_another(const char *noted);
 
 /* A process is its pid plus its start time (clock ticks since boot, field 22 of /proc/PID/stat). */
 struct ce_process_id {
     pid_t pid;
     uint64_t start;
 };
-/* Returns 0, or -ESRCH when there is no such process. */
+/* Returns 0, -ESRCH when there is no such process, or another negative errno when it cannot be
+ * told.
+ */
 int ce_process_identify(pid_t pid, struct ce_process_id *ret_id);
-/* Whether that very process still exists and is not a zombie. */
+/* Whether that very process still exists and is not a zombie. Where that cannot be told, a process
+ * of its pid counts. */
 bool ce_process_alive(const struct ce_process_id *id);
 /* Sends a signal to that very process and to no other that took its pid. 0, -ESRCH when it is gone,
  * or -errno. */

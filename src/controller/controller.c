@@ -290,7 +290,12 @@ static int put_back(struct run *run, struct ce_error *err)
     const struct ce_fault *fault = run->experiment->fault;
     CE_TRY(fault->revert(&run->injection, err));
     publish(run, CE_STATE_VERIFYING_UNDO, 0);
-    return fault->verify_undo ? fault->verify_undo(&run->injection, err) : 0;
+    if (!fault->verify_undo)
+        return 0;
+    ce_journal_release_reserve(run->journal);
+    int r = fault->verify_undo(&run->injection, err);
+    ce_journal_take_reserve(run->journal);
+    return r;
 }
 
 static void roll_back(struct run *run)

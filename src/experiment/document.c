@@ -55,7 +55,7 @@ const struct ce_param ce_experiment_params[] = {
     CE_INTEGER(struct ce_experiment, seed, .min = 0, .max = 0x1p63, .def = "",
                .doc = "Fixes every random choice; left out, it is that of the whole run, which the "
                       "report names."),
-    CE_SECONDS(struct ce_experiment, baseline, .min = 500 * CE_MILLISECOND, .max = 24 * HOURS,
+    CE_SECONDS(struct ce_experiment, baseline, .min = 200 * CE_MILLISECOND, .max = 24 * HOURS,
                .def = "3s", .doc = "How long the healthy pipeline is measured first."),
     CE_SECONDS(struct ce_experiment, recovery_timeout, .min = CE_MILLISECOND, .max = 24 * HOURS,
                .def = "30s",

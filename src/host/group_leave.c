@@ -269,13 +269,11 @@ static int tidy_above(const char *folder, const char *top, struct ce_error *err)
 static int leave_group(const json_t *args, struct ce_error *err)
 {
     const char *noted, *folder, *home, *top;
-    char boot[CE_BOOT_ID_SIZE];
     if (json_unpack((json_t *)args, "{s:s, s:s, s:s, s:s}", "boot", &noted, "folder", &folder,
                     "home", &home, "top", &top) < 0 ||
         !ce_group_is_ours(folder) || home[0] != '/' || top[0] != '/')
         return ce_fail(err, EINVAL, "the note does not say which control group is meant");
-    ce_boot_id(boot);
-    if (strcmp(boot, noted) != 0)
+    if (ce_boot_is_another(noted))
         return 0;
     CE_TRY(dissolve(folder, json_object_get(args, "origins"), home, err));
     return tidy_above(folder, top, err);

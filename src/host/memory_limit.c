@@ -175,15 +175,14 @@ static int restore_memory_limit(const json_t *args, struct ce_error *err)
     const char *folder, *file = NULL, *boot, *limit;
     json_int_t dev, ino;
     int v1;
-    char now[32], boot_now[CE_BOOT_ID_SIZE];
+    char now[32];
     if (json_unpack((json_t *)args, "{s:s, s?s, s:I, s:I, s:s, s:b, s:s}", "folder", &folder,
                     "file", &file, "dev", &dev, "ino", &ino, "boot", &boot, "v1", &v1, "limit",
                     &limit) < 0)
         return ce_fail(err, EINVAL, "the note does not say which memory limit is meant");
     if (!file)
         file = limit_file(v1);
-    ce_boot_id(boot_now);
-    if (strcmp(boot, boot_now) != 0)
+    if (ce_boot_is_another(boot))
         return 0;
     int r = check_identity(folder, (dev_t)dev, (ino_t)ino);
     if (r == 0)

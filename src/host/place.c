@@ -218,7 +218,6 @@ int ce_place_from_args(const json_t *args, unsigned which, struct ce_place *ret_
                        struct ce_error *err)
 {
     const char *noted, *file;
-    char boot[CE_BOOT_ID_SIZE];
     json_int_t user, network, mounts, start;
     int pid;
     if (json_unpack((json_t *)args, "{s:s, s:I, s:I, s:I, s:i, s:I, s:s}", "boot", &noted, "user",
@@ -226,8 +225,7 @@ int ce_place_from_args(const json_t *args, unsigned which, struct ce_place *ret_
                     "file", &file) < 0 ||
         network <= 0 || pid < 0 || strlen(file) >= PATH_MAX)
         return ce_fail(err, EINVAL, "the note does not say which namespaces are meant");
-    ce_boot_id(boot);
-    if (strcmp(boot, noted) != 0)
+    if (ce_boot_is_another(noted))
         return CE_PLACE_GONE;
     struct ce_place place = {.user = (uint64_t)user,
                              .network = (uint64_t)network,

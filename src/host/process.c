@@ -38,11 +38,14 @@ int ce_process_from_args(const json_t *args, struct ce_process_id *ret_id, struc
                     &noted) < 0 ||
         pid <= 0)
         return ce_fail(err, EINVAL, "the note does not say which process is meant");
-    char boot[CE_BOOT_ID_SIZE];
-    ce_boot_id(boot);
     struct ce_process_id id = {.pid = pid, .start = (uint64_t)start}, now;
-    if (strcmp(boot, noted) != 0 || ce_process_identify(pid, &now) < 0)
+    if (ce_boot_is_another(noted))
         return CE_PROCESS_GONE;
+    int r = ce_process_identify(pid, &now);
+    if (r == -ESRCH)
+        return CE_PROCESS_GONE;
+    if (r < 0)
+        return ce_fail(err, -r, "cannot tell who process %d is: %s", pid, strerror(-r));
     if (now.start != id.start)
         return CE_PROCESS_FOREIGN;
     *ret_id = id;

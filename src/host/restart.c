@@ -209,12 +209,10 @@ static int restart_program(const json_t *args, struct ce_error *err)
     const char *command = json_string_value(json_object_get(args, "command"));
     int r = ce_process_from_args(args, &id, err);
     CE_TRY(r);
-    char boot[CE_BOOT_ID_SIZE];
-    ce_boot_id(boot);
     if (!command || !json_is_array(json_object_get(args, "known")))
         return ce_fail(err, EINVAL, "the note does not say what is to be restarted");
     bool lives = r == 0 && ce_process_alive(&id);
-    if (lives || strcmp(json_string_value(json_object_get(args, "boot")), boot) != 0 ||
+    if (lives || ce_boot_is_another(json_string_value(json_object_get(args, "boot"))) ||
         ce_program_is_back(args, &id))
         return 0;
     return run_command(args, command, err);

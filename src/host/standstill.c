@@ -122,12 +122,10 @@ static bool was_stopped_before(const json_t *args, const struct ce_process_id *i
 
 static int continue_processes(const json_t *args, struct ce_error *err)
 {
-    char boot[CE_BOOT_ID_SIZE];
     const char *noted = json_string_value(json_object_get(args, "boot"));
     if (!noted || !json_is_array(json_object_get(args, "processes")))
         return ce_fail(err, EINVAL, "the note does not say which processes are meant");
-    ce_boot_id(boot);
-    if (strcmp(boot, noted) != 0)
+    if (ce_boot_is_another(noted))
         return 0;
     struct ce_process_list list = {0};
     int r = noted_processes(args, &list, err);

@@ -79,12 +79,29 @@ static int lock_write(struct ce_journal *journal, struct ce_journal **ret_held,
 
 /* ---- the file ---- */
 
+void ce_journal_take_reserve(struct ce_journal *journal)
+{
+    for (size_t i = 0; i < CE_JOURNAL_RESERVE; i++)
+        if (journal->reserve[i] < 0)
+            journal->reserve[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+void ce_journal_release_reserve(struct ce_journal *journal)
+{
+    for (size_t i = 0; i < CE_JOURNAL_RESERVE; i++) {
+        if (journal->reserve[i] >= 0)
+            (void)close(journal->reserve[i]);
+        journal->reserve[i] = -1;
+    }
+}
+
 void ce_journal_free(struct ce_journal *journal)
 {
     if (!journal)
         return;
     if (journal->fd >= 0)
         (void)close(journal->fd);
+    ce_journal_release_reserve(journal);
     ce_replay_done(&journal->replay);
     free(journal->folder);
     free(journal->path);
@@ -103,6 +120,7 @@ static struct ce_journal *journal_new(char *path, const struct ce_undo_op *const
         return NULL;
     }
     journal->fd = -1;
+    memset(journal->reserve, 0xff, sizeof journal->reserve);
     journal->ops = ops;
     journal->path = path;
     journal->folder = ce_format("%.*s", (int)(slash - path), path);
@@ -271,6 +289,7 @@ int ce_journal_create(const char *state_dir, const char *run_id,
         (void)unlink(journal->path);
         return r;
     }
+    ce_journal_take_reserve(journal);
     ce_seam_step("journal: opened");
     *ret_journal = ce_take(journal);
     return 0;
@@ -394,7 +413,11 @@ int ce_undo_now(struct ce_journal *journal, int note, struct ce_error *err)
     const struct ce_note *found = ce_replay_note(&journal->replay, note);
     if (!found || found->state != CE_NOTE_LIVE)
         return 0;
+    bool had_reserve = journal->reserve[0] >= 0;
+    ce_journal_release_reserve(journal);
     int r = undo_one(journal, found, err);
+    if (had_reserve)
+        ce_journal_take_reserve(journal);
     if (r < 0)
         return r;
     note_end(journal, note, state_after(r), true);
@@ -417,6 +440,7 @@ int ce_journal_undo_live(struct ce_journal *journal, bool final, struct ce_recov
                          struct ce_error *err)
 {
     int result = 0;
+    ce_journal_release_reserve(journal); /* this is the end: what follows has it */
     for (size_t i = journal->replay.count; i-- > 0;) {
         const struct ce_note *note = &journal->replay.notes[i];
         if (note->state != CE_NOTE_LIVE)

@@ -46,6 +46,11 @@ int ce_undo_settled(struct ce_journal *journal, int note, struct ce_error *err);
 /* Undoes everything that is live, newest first; goes on after a failure. Returns 0 when nothing is
  * live any more, else the first error. `ret` (may be NULL) counts. */
 int ce_undo_all(struct ce_journal *journal, struct ce_recovery *ret, struct ce_error *err);
+/* A run keeps a few descriptors for its undo, as a fault may bring about that there are none left.
+ * Undoing frees them by itself; these are for looking whether everything is back. Fewer are kept
+ * when there are no more. */
+void ce_journal_release_reserve(struct ce_journal *journal);
+void ce_journal_take_reserve(struct ce_journal *journal);
 size_t ce_undo_live(const struct ce_journal *journal);
 /* The folder in which it lies, absolute. */
 const char *ce_journal_folder(const struct ce_journal *journal);

@@ -15,9 +15,13 @@ enum ce_journal_lock {
     CE_LOCK_WRITE,
 };
 
+/* Descriptors that a run keeps for its undo: a fault may bring about that there are none left. */
+enum { CE_JOURNAL_RESERVE = 6 };
+
 struct ce_journal {
     int fd;
-    char *folder; /* STATE/journal, absolute */
+    int reserve[CE_JOURNAL_RESERVE]; /* -1: not held */
+    char *folder;                    /* STATE/journal, absolute */
     char *path;
     char *images; /* folder of before-images; made when the first is needed */
     const struct ce_undo_op *const *ops;

@@ -60,9 +60,7 @@ static int each_journal(const char *state_dir, const struct ce_undo_op *const *o
 
 static bool owner_runs(const struct ce_journal *journal)
 {
-    char boot[CE_BOOT_ID_SIZE];
-    ce_boot_id(boot);
-    return strcmp(boot, journal->replay.boot) == 0 && ce_process_alive(&journal->replay.owner);
+    return !ce_boot_is_another(journal->replay.boot) && ce_process_alive(&journal->replay.owner);
 }
 
 /* Takes OWNER unless the controller lives (1). Another process that has it is another recover,

@@ -26,6 +26,17 @@ def output_of(*command):
     return result.stdout.splitlines()
 
 
+def folder_of(line):
+    """Of a line about a control group; '' for others."""
+    return line.removeprefix("group ").split(": ")[0].rsplit("/", 1)[0] if "/sys/fs/cgroup" in line else ""
+
+
+def is_ours(line, groups):
+    """Groups of somebody else's come and go; what is compared are ours, and the limits of those that were there all the time."""
+    folder = folder_of(line)
+    return not folder or "chaoseater" in line or (not line.startswith("group ") and folder in groups)
+
+
 def control_groups():
     lines = set()
     for folder, _, files in os.walk("/sys/fs/cgroup"):
@@ -70,7 +81,8 @@ def unchanged(seconds=20):
     """Whatever happens inside leaves nothing behind."""
     before = fingerprint()
     yield
-    new = fingerprint() - before
+    groups = {line.removeprefix("group ") for line in before & fingerprint() if line.startswith("group ")}
+    new = {line for line in fingerprint() - before if is_ours(line, groups)}
 
     def all_gone():
         nonlocal new
@@ -78,11 +90,11 @@ def unchanged(seconds=20):
         return not new
 
     wait_for(all_gone, f"left behind: {sorted(new)}", seconds)
-    gone = before - fingerprint()
+    gone = {line for line in before - fingerprint() if is_ours(line, groups) and "chaoseater" not in line}
 
     def all_back():
         nonlocal gone
         gone -= fingerprint()
-        return not {line for line in gone if "chaoseater" not in line}
+        return not gone
 
     wait_for(all_back, f"no longer there: {sorted(gone)}", seconds)

@@ -84,8 +84,8 @@ def test_a_server_without_the_helper_is_refused(chaoseater, tmp_path):
 def test_a_server_that_chaoseater_did_not_start_is_refused(chaoseater, tmp_path):
     with server("mlflow") as port:
         reason = refused(chaoseater, write(tmp_path, {"url": f"http://127.0.0.1:{port}"}, LEAK))
-    assert reason.endswith("was not started by ChaosEater, so memory_leak has no process to act on; pipeline.command would start it, "
-                           "and target names one that runs")
+    assert reason.endswith("was not started by ChaosEater, so it has not loaded what memory_leak acts through; "
+                           "pipeline.command would start it")
 
 
 def test_a_helper_that_is_not_there_is_said(chaoseater, tmp_path):

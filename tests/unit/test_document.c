@@ -334,7 +334,7 @@ static void bad_experiments_are_refused(void)
          "duration: a mapping is not a number of seconds or a duration such as 250ms, 3s or 2m "
          "(1ms..24h)"},
         {A_MODEL "    baseline: 100ms\n", "plan.yaml:5:15",
-         "baseline: 100ms is outside 500ms..24h"},
+         "baseline: 100ms is outside 200ms..24h"},
         {A_MODEL "    repeat: 0\n", "plan.yaml:5:13", "repeat: 0 is outside 1..1000"},
         {A_MODEL "    seed: -1\n", "plan.yaml:5:11", "seed: -1 is outside 0..9223372036854775807"},
         {A_MODEL "    tags: [a, {b: c}]\n", "plan.yaml:5:15", "tags: a mapping is not a name"},

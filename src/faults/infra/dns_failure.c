@@ -58,6 +58,7 @@ static const struct ce_param params[] = {
 
 struct state {
     struct ce_resolver *resolver;
+    bool begun; /* there was one */
     struct ce_place place;
     struct ce_dns_probe probe; /* for a name that did not fail before */
     struct ce_dns_seen witnessed;
@@ -189,9 +190,11 @@ static int inject(struct ce_injection *injection, struct ce_error *err)
     if (want->mode == CE_DNS_FAIL_WRONG_ADDRESS)
         state->probe.wrong = deed.address;
     CE_TRY(choose_name(state, want, subject.resolves, err));
-    return ce_resolver_begin(injection->journal, &state->place, &deed,
+    CE_TRY(ce_resolver_begin(injection->journal, &state->place, &deed,
                              want->mechanism == BY_AUTO ? NULL : mechanisms[want->mechanism].name,
-                             &state->resolver, err);
+                             &state->resolver, err));
+    state->begun = true;
+    return 0;
 }
 
 /* So many queries that the share shows. */
@@ -253,7 +256,7 @@ static int verify_undo(struct ce_injection *injection, struct ce_error *err)
     struct state *state = injection->state;
     struct ce_dns_seen seen;
     enum { QUERIES = 20 };
-    if (state->place.network == 0)
+    if (!state->begun)
         return 0;
     int r = ask(state, QUERIES, &seen, err);
     if (r < 0)

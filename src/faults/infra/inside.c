@@ -19,7 +19,9 @@ int ce_inside_find(const struct ce_target *target, const char *service,
 {
     memset(ret_subject, 0, sizeof *ret_subject);
     if (target->locate) {
-        CE_TRY(target->locate(target->located, service, ret_subject, err));
+        /* What is named is meant as a whole. */
+        CE_TRY(target->locate(target->located, target->is_explicit ? NULL : service, ret_subject,
+                              err));
     } else if (target->serving_process) {
         CE_TRY(target->serving_process(target->pipeline, &ret_subject->process, err));
         snprintf(ret_subject->name, sizeof ret_subject->name, "model server (process %d)",

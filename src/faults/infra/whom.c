@@ -10,7 +10,7 @@ int ce_whom_find(const struct ce_target *target, const char *service,
                  struct ce_subject *ret_subject, struct ce_process_list *ret_list,
                  struct ce_error *err)
 {
-    CE_TRY(ce_inside_find(target, target->is_explicit ? NULL : service, ret_subject, err));
+    CE_TRY(ce_inside_find(target, service, ret_subject, err));
     CE_TRY(ce_subject_processes(ret_subject, ret_list, err));
     for (size_t i = 0; i < ret_list->count; i++)
         if (ret_list->items[i].pid == getpid()) {

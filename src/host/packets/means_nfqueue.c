@@ -75,7 +75,7 @@ static void config_begin(struct daemon *daemon, struct ce_netlink_message *messa
                      &header, sizeof header);
 }
 
-/* -EBUSY: another has that number. */
+/* -EBUSY, -EPERM: another has that number. */
 static int bind_queue(struct daemon *daemon, struct ce_error *err)
 {
     struct ce_netlink_message message;
@@ -111,14 +111,17 @@ static int open_queue(struct daemon *daemon, struct ce_error *err)
         (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &(int){BUFFER}, sizeof(int));
     /* A queue that overflows is the kernel's affair: it lets the packets pass. */
     (void)setsockopt(fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &(int){1}, sizeof(int));
-    for (int i = 0; i < NUMBERS && r == -EBUSY; i++) {
+    for (int i = 0; i < NUMBERS && (r == -EBUSY || r == -EPERM); i++) {
         daemon->number = (uint16_t)(FIRST_NUMBER + i);
         r = bind_queue(daemon, err);
     }
     if (r == -EINVAL || r == -ENOENT || r == -EOPNOTSUPP)
         return ce_fail(err, ENOTSUP, "the kernel has no packet queues (nfnetlink_queue)");
     if (r == -EPERM)
-        return ce_fail(err, EPERM, "packet queues need CAP_NET_ADMIN in the network namespace");
+        return ce_fail(err, EPERM,
+                       "all packet queues from %d to %d are taken, or need CAP_NET_ADMIN in the "
+                       "network namespace",
+                       FIRST_NUMBER, FIRST_NUMBER + NUMBERS - 1);
     return r < 0 ? r : set_up_queue(daemon, err);
 }
 

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "host/packets/packets.h"
 
+#include <linux/capability.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/seam.h"
@@ -103,6 +106,19 @@ static int no_such_means(enum ce_packet_kind kind, const char *name, struct ce_e
                    known.message);
 }
 
+/* In a namespace that is shared with this process, root's rights are those that it has here. Asked
+ * before anything is noted: what could not be done could not be undone either. */
+static int check_rights(const struct ce_place *place, struct ce_error *err)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+    if (!ce_place_is_here(place, CE_PLACE_NETWORK) || syscall(SYS_capget, &header, data) < 0 ||
+        data[CAP_TO_INDEX(CAP_NET_ADMIN)].effective & CAP_TO_MASK(CAP_NET_ADMIN))
+        return 0;
+    return ce_fail(err, EPERM,
+                   "packets in the host's network namespace are root's to touch (CAP_NET_ADMIN)");
+}
+
 int ce_packets_begin(struct ce_journal *journal, const struct ce_place *place,
                      const struct ce_packet_filter *filter, const struct ce_packet_deed *deed,
                      const char *means, struct ce_packets **ret_packets, struct ce_error *err)
@@ -112,6 +128,7 @@ int ce_packets_begin(struct ce_journal *journal, const struct ce_place *place,
     struct ce_error reasons = {0};
     const struct ce_packet_means *candidate;
     size_t tried = 0;
+    CE_TRY(check_rights(place, err));
     for (size_t i = 0; (candidate = means_for(deed->kind, i)); i++) {
         if (means && strcmp(means, candidate->name) != 0)
             continue;

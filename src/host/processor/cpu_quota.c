@@ -213,14 +213,13 @@ static int restore_cpu_quota(const json_t *args, struct ce_error *err)
 {
     const char *tag, *folder, *noted, *before;
     json_int_t dev, ino;
-    char boot[CE_BOOT_ID_SIZE], now[64] = "";
+    char now[64] = "";
     struct stat st;
     if (json_unpack((json_t *)args, "{s:s, s:s, s:I, s:I, s:s, s:s}", "kind", &tag, "folder",
                     &folder, "dev", &dev, "ino", &ino, "boot", &noted, "quota", &before) < 0)
         return ce_fail(err, EINVAL, "the note does not say which control group is meant");
     enum ce_cpu_quota_kind kind = strcmp(tag, "v1") == 0 ? CE_CPU_QUOTA_V1 : CE_CPU_QUOTA_V2;
-    ce_boot_id(boot);
-    if (strcmp(boot, noted) != 0 || stat(folder, &st) < 0)
+    if (ce_boot_is_another(noted) || stat(folder, &st) < 0)
         return 0;
     if ((json_int_t)st.st_dev != dev || (json_int_t)st.st_ino != ino)
         return CE_UNDO_FOREIGN;
