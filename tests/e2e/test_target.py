@@ -3,8 +3,10 @@
 import ctypes
 import json
 import os
+import shutil
 import signal
 import subprocess
+import sys
 
 import pytest
 
@@ -132,3 +134,90 @@ def test_a_target_that_is_gone_by_the_time_of_injection(lab, bystander):
     assert run.returncode == 4, err
     assert "the target has gone since it was looked for" in json.loads(out)["runs"][0]["reason"]
     lab.clean_soon()
+
+
+# ---- places of somebody else's
+
+NOBODY = 65534
+NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make network namespaces and to become another user")
+
+
+@pytest.fixture
+def server_in_a_network(tmp_path):
+    """A web server in a network namespace of its own, in which there is nothing else: its process."""
+    server = f"ip link set lo up && exec {sys.executable} -m http.server 8000 --bind 127.0.0.1 --directory {tmp_path}"
+    process = subprocess.Popen(["unshare", "--net", "sh", "-c", server], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(lambda: b":1F40 " in open(f"/proc/{process.pid}/net/tcp", "rb").read(), "the server listens")
+    yield process
+    process.kill()
+    process.wait()
+
+
+def rules_in(process):
+    return subprocess.run(["nsenter", "-t", str(process.pid), "-n", "nft", "list", "ruleset"], capture_output=True, text=True,
+                          check=True).stdout
+
+
+@NEEDS_ROOT
+@pytest.mark.skipif(not shutil.which("nft"), reason="nft is not there to look with")
+def test_two_delays_on_one_target_add_up(lab, server_in_a_network):
+    target, parameters = {"pid": server_in_a_network.pid}, {"latency_ms": 30, "jitter_ms": 0, "mechanism": "nfqueue"}
+    first = lab.document("network_latency", "first.yaml", target=target, parameters=parameters, duration="8s")
+    second = lab.document("network_latency", "second.yaml", target=target, parameters=parameters, baseline="3s")
+    runs = [lab.start("run", first, "--json")]
+    wait_for(lambda: "queue" in rules_in(server_in_a_network).lower(), "the first delay's rules")
+    runs.append(lab.start("run", second, "--json"))
+    for run in runs:
+        out, err = run.communicate(timeout=60)
+        assert json.loads(out)["runs"][0]["verified"], (out, err)
+    assert rules_in(server_in_a_network) == ""
+    lab.clean_soon()
+
+
+@NEEDS_ROOT
+def test_without_a_name_server_nothing_is_injected_and_nothing_dirty(lab, server_in_a_network):
+    status, report = lab.run_json("run", lab.document("dns_failure", target={"pid": server_in_a_network.pid}))
+    assert (status, report["runs"][0]["status"]) == (4, "failed"), report["runs"][0]
+    lab.clean_soon()
+
+
+@NEEDS_ROOT
+def test_the_devices_of_a_process_of_the_hosts(lab, bystander):
+    parameters = {"devices": ["/dev/full"], "mechanism": "cgroup_bpf"}
+    document = lab.document("gpu_unavailable", target={"pid": bystander("ce-device").pid}, parameters=parameters)
+    status, report = lab.run_json("run", document)
+    assert (status, report["runs"][0]["verified"]) == (0, True), report["runs"][0]
+    lab.clean_soon()
+
+
+@NEEDS_ROOT
+@pytest.mark.parametrize("fault", ["network_latency", "packet_loss", "bandwidth_limit", "network_partition"])
+def test_packets_of_the_host_are_not_an_ordinary_user_s_to_touch(lab, fault):
+    server = subprocess.Popen([sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1"], user=NOBODY, group=NOBODY,
+                              extra_groups=[], cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: any(link.startswith("socket:") for link in links(server.pid)), "the server listens")
+        document = lab.document(fault, target={"pid": server.pid})
+        os.chmod(lab.folder, 0o755)
+        lab.state.mkdir(exist_ok=True)
+        os.chown(lab.state, NOBODY, NOBODY)
+        for _ in range(2):  # the second run finds nothing of the first
+            result = subprocess.run([lab.program, "run", document, "--json"], user=NOBODY, group=NOBODY, extra_groups=[],
+                                    env=lab.env, cwd="/", capture_output=True, text=True, timeout=60, check=False)
+            run = json.loads(result.stdout)["runs"][0]
+            assert (result.returncode, run["status"]) == (4, "failed"), run
+            assert "packets in the host's network namespace are root's to touch" in run["reason"]
+    finally:
+        server.kill()
+        server.wait()
+
+
+def links(pid):
+    """What its descriptors are, as far as can be seen."""
+    found = []
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found.append(os.readlink(f"/proc/{pid}/fd/{name}"))
+        except OSError:
+            pass
+    return found

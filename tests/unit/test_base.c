@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <math.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -165,6 +166,25 @@ static void hashes_are_the_standard_ones(void)
     CHECK(ce_crc32c("123456789", 9) == 0xe3069283);
 }
 
+/* Who cannot look takes nothing for gone. */
+static void without_descriptors_nothing_is_another_boot_s_or_gone(void)
+{
+    struct ce_process_id self;
+    struct rlimit before;
+    char boot[CE_BOOT_ID_SIZE];
+    ce_boot_id(boot);
+    CHECK(!ce_boot_is_another(boot) && !ce_boot_is_another(""));
+    CHECK(ce_boot_is_another("another"));
+    REQUIRE(ce_process_identify(getpid(), &self) == 0);
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    struct rlimit none = {.rlim_cur = 0, .rlim_max = before.rlim_max};
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    bool another = ce_boot_is_another("another"), alive = ce_process_alive(&self);
+    int identified = ce_process_identify(getpid(), &self);
+    CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    CHECK(!another && alive && identified == -EMFILE);
+}
+
 static void a_process_is_its_pid_and_start(void)
 {
     pid_t pid = fork();
@@ -251,6 +271,7 @@ int main(void)
     TEST(durations_have_units);
     TEST(the_nearest_name_is_found);
     TEST(hashes_are_the_standard_ones);
+    TEST(without_descriptors_nothing_is_another_boot_s_or_gone);
     TEST(a_process_is_its_pid_and_start);
     TEST(files_are_replaced_whole);
     TEST(json_keeps_order_and_turns_nan_into_null);
