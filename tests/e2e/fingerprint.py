@@ -95,6 +95,6 @@ def unchanged(seconds=20):
     def all_back():
         nonlocal gone
         gone -= fingerprint()
-        return not gone
+        return not {line for line in gone if not folder_of(line) or os.path.isdir(folder_of(line))}
 
     wait_for(all_back, f"no longer there: {sorted(gone)}", seconds)
