@@ -76,6 +76,10 @@ def fingerprint():
     return control_groups() | network() | bpf() | mounts | loops | names | sysctls
 
 
+# Before any test ran: what is there now has to be there at every end.
+AT_START = fingerprint()
+
+
 @contextlib.contextmanager
 def unchanged(seconds=20):
     """Whatever happens inside leaves nothing behind."""
@@ -90,7 +94,7 @@ def unchanged(seconds=20):
         return not new
 
     wait_for(all_gone, f"left behind: {sorted(new)}", seconds)
-    gone = {line for line in before - fingerprint() if is_ours(line, groups) and "chaoseater" not in line}
+    gone = {line for line in AT_START - fingerprint() if is_ours(line, groups) and "chaoseater" not in line}
 
     def all_back():
         nonlocal gone

@@ -70,7 +70,8 @@ static int unmount_file(const json_t *args, struct ce_error *err)
         return r == CE_PLACE_GONE ? 0 : r;
     memcpy(cover.path, path, strlen(path) + 1);
     cover.device = (uint64_t)device;
-    return ce_place_call(&place, CE_PLACE_MOUNTS, uncover, &cover, sizeof cover, err);
+    r = ce_place_call(&place, CE_PLACE_MOUNTS, uncover, &cover, sizeof cover, err);
+    return r == -ESRCH ? 0 : r; /* the namespace has gone just now, and the mount with it */
 }
 
 const struct ce_undo_op ce_undo_unmount_file = {.name = "unmount-file", .undo = unmount_file};
