@@ -182,153 +182,6 @@ int ce_document_demo(struct ce_document **ret_doc, struct ce_error *err)
     return ce_document_parse(ce_demo_document, strlen(ce_demo_document), "demo", ret_doc, err);
 }
 
-/* ---- one mapping against its table ---- */
-
-enum { KEYS_MAX = 64 };
-
-static size_t accepted_keys(const struct ce_map_rules *rules, const char *names[KEYS_MAX])
-{
-    size_t count = 0;
-    for (const struct ce_param *param = rules->table; param->name && count < KEYS_MAX; param++)
-        names[count++] = param->name;
-    for (const char *const *name = rules->sections; name && *name && count < KEYS_MAX; name++)
-        names[count++] = *name;
-    return count;
-}
-
-int ce_fail_unknown(struct ce_error *err, const struct ce_position *place,
-                    const struct ce_map_rules *rules, const char *key)
-{
-    const char *names[KEYS_MAX];
-    char shown[CE_TEXT_SHOWN_SIZE], accepted[sizeof err->message / 2] = "none";
-    size_t count = accepted_keys(rules, names), used = 0;
-    for (size_t i = 0, fits = 1; i < count && fits; i++) {
-        fits = used + strlen(names[i]) + 2 * sizeof ", ..." < sizeof accepted;
-        used += (size_t)snprintf(accepted + used, sizeof accepted - used, "%s%s", i > 0 ? ", " : "",
-                                 fits ? names[i] : "...");
-    }
-    ce_text_show(key, shown);
-    const char *near = ce_text_nearest(key, names, count);
-    return ce_fail_place(err, place, EINVAL, "unknown %s '%s'%s%s%s%s%s (accepted: %s)",
-                         rules->noun, shown, rules->owner ? " of " : "",
-                         rules->owner ? rules->owner : "", near ? "; did you mean '" : "",
-                         near ? near : "", near ? "'?" : "", accepted);
-}
-
-static bool is_section(const struct ce_map_rules *rules, const char *key)
-{
-    for (const char *const *name = rules->sections; name && *name; name++)
-        if (strcmp(*name, key) == 0)
-            return true;
-    return false;
-}
-
-static int read_list(const struct ce_param *param, const struct ce_node *list, void *obj,
-                     struct ce_error *err)
-{
-    ce_autofree const char **items = calloc(list->count + 1, sizeof *items);
-    if (!items)
-        return ce_fail_memory(err);
-    for (size_t i = 0; i < list->count; i++) {
-        const struct ce_node *item = list->items[i];
-        if (item->kind != CE_NODE_SCALAR)
-            return ce_fail_place(err, &item->place, EINVAL, "%s: %s is not a name", param->name,
-                                 ce_node_kind_text(item));
-        items[i] = item->text;
-    }
-    return ce_fail_put_place(err, ce_param_set_list(param, obj, items, list->count, err),
-                             &list->place);
-}
-
-/* Quotes make text of a number, as they do for every other reader of YAML and for the JSON Schema.
- */
-static bool refuses_quotes(enum ce_param_type type)
-{
-    return type == CE_PARAM_RATE || type == CE_PARAM_NUMBER || type == CE_PARAM_INTEGER ||
-           type == CE_PARAM_BOOL;
-}
-
-static int read_value(const struct ce_param *param, const struct ce_node *node, void *obj,
-                      struct ce_error *err)
-{
-    bool null = ce_node_is_null(node);
-    if (null && param->def && param->def[0] == '\0')
-        return 0;
-    if (node->kind == CE_NODE_MAP || null) {
-        char accepts[CE_PARAM_ACCEPTS_SIZE];
-        ce_param_accepts(param, accepts, sizeof accepts);
-        return ce_fail_place(err, &node->place, EINVAL,
-                             null ? "%s: needs a value: %s" : "%s: a mapping is not %s",
-                             param->name, accepts);
-    }
-    if (node->kind == CE_NODE_LIST)
-        return read_list(param, node, obj, err);
-    if (node->quoted && refuses_quotes(param->type)) {
-        char shown[CE_TEXT_SHOWN_SIZE];
-        ce_text_show(node->text, shown);
-        return ce_fail_place(err, &node->place, EINVAL,
-                             "%s: \"%s\" is text because of its quotes; write it without",
-                             param->name, shown);
-    }
-    return ce_fail_put_place(err, ce_param_set(param, obj, node->text, err), &node->place);
-}
-
-/* Fills `obj`: the defaults, then every key of `map` that is no section. A `map` that is NULL or
- * null has no keys; `at` is where a missing one is reported. */
-static int read_map(const struct ce_node *map, const struct ce_position *at,
-                    const struct ce_map_rules *rules, void *obj, struct ce_error *err)
-{
-    CE_TRY(ce_params_init(rules->table, obj, err));
-    for (size_t i = 0; map && i < map->count; i++) {
-        const struct ce_node *node = map->items[i];
-        const struct ce_param *param = ce_param_find(rules->table, node->key);
-        if (param)
-            CE_TRY(read_value(param, node, obj, err));
-        else if (!is_section(rules, node->key))
-            return ce_fail_unknown(err, &node->key_place, rules, node->key);
-    }
-    for (const struct ce_param *param = rules->table; param->name; param++) {
-        if (param->def || ce_node_get(map, param->name))
-            continue;
-        char accepts[CE_PARAM_ACCEPTS_SIZE];
-        ce_param_accepts(param, accepts, sizeof accepts);
-        return ce_fail_place(err, at, EINVAL, "the %s '%s'%s%s is missing (accepted: %s)",
-                             rules->noun, param->name, rules->owner ? " of " : "",
-                             rules->owner ? rules->owner : "", accepts);
-    }
-    return 0;
-}
-
-/* A mapping or nothing. */
-static int check_map(const struct ce_node *node, struct ce_error *err)
-{
-    if (!node || node->kind == CE_NODE_MAP || ce_node_is_null(node))
-        return 0;
-    return ce_fail_place(err, &node->place, EINVAL, "%s: takes a mapping, not %s", node->key,
-                         ce_node_kind_text(node));
-}
-
-static bool is_given(const struct ce_node *map, const char *key)
-{
-    const struct ce_node *node = ce_node_get(map, key);
-    return node && !ce_node_is_null(node);
-}
-
-/* A path that the file names is relative to the file; one from the command line is not. */
-static int resolve(const struct ce_document *doc, const struct ce_position *place, char **path,
-                   struct ce_error *err)
-{
-    bool from_file = place->line > 0;
-    if (!doc->folder || !from_file || !*path || **path == '/')
-        return 0;
-    char *whole = ce_format("%s/%s", doc->folder, *path);
-    if (!whole)
-        return ce_fail_memory(err);
-    free(*path);
-    *path = whole;
-    return 0;
-}
-
 /* ---- one experiment ---- */
 
 static bool has_control(const char *text)
@@ -391,11 +244,11 @@ static int read_parameters(const struct ce_node *node, struct ce_experiment *exp
     const struct ce_node *parameters = ce_node_get(node, "parameters");
     const struct ce_position *place = parameters ? &parameters->place : &node->place;
     const struct ce_map_rules rules = {"parameter", fault->name, fault->params, NULL};
-    CE_TRY(check_map(parameters, err));
+    CE_TRY(ce_map_check(parameters, err));
     experiment->params = calloc(1, fault->params_size > 0 ? fault->params_size : 1);
     if (!experiment->params)
         return ce_fail_memory(err);
-    CE_TRY(read_map(parameters, place, &rules, experiment->params, err));
+    CE_TRY(ce_map_read(parameters, place, &rules, experiment->params, err));
     if (!fault->check)
         return 0;
     return ce_fail_put_place(err, fault->check(experiment->params, err), place);
@@ -406,7 +259,7 @@ static int read_target_process(const struct ce_node *node, struct ce_target_spec
                                struct ce_error *err)
 {
     static const struct ce_map_rules rules = {"key", "process", ce_target_process_params, NULL};
-    return read_map(node, &node->place, &rules, target, err);
+    return ce_map_read(node, &node->place, &rules, target, err);
 }
 
 static int read_target(const struct ce_document *doc, const struct ce_node *experiment_node,
@@ -415,7 +268,7 @@ static int read_target(const struct ce_document *doc, const struct ce_node *expe
     const struct ce_node *node = ce_node_get(experiment_node, "target");
     struct ce_target_spec *target = &experiment->target;
     const char *key = NULL;
-    CE_TRY(check_map(node, err));
+    CE_TRY(ce_map_check(node, err));
     CE_TRY(ce_params_init(ce_target_params, target, err));
     for (size_t i = 0; node && i < node->count; i++) {
         const struct ce_node *item = node->items[i];
@@ -425,7 +278,7 @@ static int read_target(const struct ce_document *doc, const struct ce_node *expe
         if (strcmp(item->key, "process") == 0 && item->kind == CE_NODE_MAP)
             CE_TRY(read_target_process(item, target, err));
         else
-            CE_TRY(read_value(param, item, target, err));
+            CE_TRY(ce_map_value(param, item, target, err));
     }
     int r = ce_target_keys_check(target, &key, err);
     if (r < 0) {
@@ -437,7 +290,9 @@ static int read_target(const struct ce_document *doc, const struct ce_node *expe
                              "target: %s acts on the pipeline under test; only infrastructure "
                              "faults take another target",
                              experiment->fault->name);
-    return target->path ? resolve(doc, &ce_node_get(node, "path")->place, &target->path, err) : 0;
+    return target->path
+               ? ce_document_resolve(doc, &ce_node_get(node, "path")->place, &target->path, err)
+               : 0;
 }
 
 static bool is_left_out(const struct ce_document *doc, const char *name)
@@ -457,12 +312,12 @@ static int read_experiment(struct ce_document *doc, const struct ce_node *list, 
         return ce_fail_place(err, &node->place, EINVAL,
                              "an experiment is a mapping with name, layer and fault_type, not %s",
                              ce_node_kind_text(node));
-    CE_TRY(read_map(node, &node->place, &ce_experiment_rules, experiment, err));
+    CE_TRY(ce_map_read(node, &node->place, &ce_experiment_rules, experiment, err));
     CE_TRY(check_name(doc, experiment, list, &ce_node_get(node, "name")->place, err));
     CE_TRY(check_fault(experiment, &ce_node_get(node, "fault_type")->place, err));
     CE_TRY(read_parameters(node, experiment, err));
     CE_TRY(read_target(doc, node, experiment, err));
-    experiment->has_seed = is_given(node, "seed");
+    experiment->has_seed = ce_map_has(node, "seed");
     experiment->left_out = is_left_out(doc, experiment->name);
     return 0;
 }
@@ -496,8 +351,8 @@ static int read_prometheus(struct ce_document *doc, struct ce_error *err)
     struct ce_prometheus_keys keys = {0};
     if (!node)
         return 0;
-    CE_TRY(check_map(node, err));
-    int r = read_map(node, &node->place, &ce_prometheus_rules, &keys, err);
+    CE_TRY(ce_map_check(node, err));
+    int r = ce_map_read(node, &node->place, &ce_prometheus_rules, &keys, err);
     ce_params_done(ce_prometheus_params, &keys);
     if (r == 0)
         doc->notices[doc->notice_count++] = prometheus_notice;
@@ -508,7 +363,7 @@ static int read_prometheus(struct ce_document *doc, struct ce_error *err)
 
 static bool pipeline_has(void *ctx, const char *key)
 {
-    return is_given(ce_node_get(ctx, "pipeline"), key);
+    return ce_map_has(ce_node_get(ctx, "pipeline"), key);
 }
 
 /* The value of the key, else the section, else the document. */
@@ -524,19 +379,19 @@ static int read_pipeline(struct ce_document *doc, struct ce_error *err)
     const struct ce_node *section = ce_node_get(doc->root, "pipeline");
     struct ce_pipeline_spec *spec = &doc->pipeline;
     const char *key = NULL;
-    CE_TRY(check_map(section, err));
-    CE_TRY(read_map(section, pipeline_place(doc, NULL), &ce_pipeline_rules, spec, err));
+    CE_TRY(ce_map_check(section, err));
+    CE_TRY(ce_map_read(section, pipeline_place(doc, NULL), &ce_pipeline_rules, spec, err));
     ce_pipeline_keys_settle(spec, pipeline_has, doc->root);
     int r = ce_pipeline_keys_check(spec, pipeline_has, doc->root, &key, err);
     if (r < 0)
         return ce_fail_put_place(err, r, pipeline_place(doc, key));
-    CE_TRY(resolve(doc, pipeline_place(doc, "dataset"), &spec->dataset, err));
-    CE_TRY(resolve(doc, pipeline_place(doc, "ca"), &spec->ca, err));
+    CE_TRY(ce_document_resolve(doc, pipeline_place(doc, "dataset"), &spec->dataset, err));
+    CE_TRY(ce_document_resolve(doc, pipeline_place(doc, "ca"), &spec->ca, err));
     if (spec->command.count > 0 && !spec->workdir && doc->folder &&
         !(spec->workdir = strdup(doc->folder)))
         return ce_fail_memory(err);
-    return is_given(section, "workdir")
-               ? resolve(doc, pipeline_place(doc, "workdir"), &spec->workdir, err)
+    return ce_map_has(section, "workdir")
+               ? ce_document_resolve(doc, pipeline_place(doc, "workdir"), &spec->workdir, err)
                : 0;
 }
 
@@ -556,7 +411,7 @@ static int validate(struct ce_document *doc, struct ce_error *err)
         return ce_fail_place(err, &root->place, EINVAL,
                              "a document is a mapping with the key 'experiments', not %s",
                              ce_node_kind_text(root));
-    CE_TRY(read_map(root, &root->place, &ce_document_rules, &doc->keys, err));
+    CE_TRY(ce_map_read(root, &root->place, &ce_document_rules, &doc->keys, err));
     CE_TRY(read_experiments(doc, err));
     CE_TRY(read_pipeline(doc, err));
     return read_prometheus(doc, err);
@@ -591,7 +446,7 @@ const struct ce_experiment *ce_document_experiment(const struct ce_document *doc
 
 bool ce_document_seed(const struct ce_document *doc, uint64_t *ret_seed)
 {
-    if (!is_given(doc->root, "seed"))
+    if (!ce_map_has(doc->root, "seed"))
         return false;
     *ret_seed = (uint64_t)doc->keys.seed;
     return true;

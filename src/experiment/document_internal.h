@@ -61,6 +61,21 @@ extern const struct ce_map_rules ce_document_rules, ce_experiment_rules, ce_pipe
 int ce_fail_unknown(struct ce_error *err, const struct ce_position *place,
                     const struct ce_map_rules *rules, const char *key);
 
+/* Fails unless the node is a mapping, or nothing. */
+int ce_map_check(const struct ce_node *node, struct ce_error *err);
+/* Whether the mapping has a value under that key. */
+bool ce_map_has(const struct ce_node *map, const char *key);
+/* Fills `obj`: the defaults, then every key of `map` that is no section. A `map` that is NULL or
+ * null has no keys; `at` is where a missing one is reported. */
+int ce_map_read(const struct ce_node *map, const struct ce_position *at,
+                const struct ce_map_rules *rules, void *obj, struct ce_error *err);
+/* One value of it. */
+int ce_map_value(const struct ce_param *param, const struct ce_node *node, void *obj,
+                 struct ce_error *err);
+/* A path that the file names is relative to the file; one from the command line is not. */
+int ce_document_resolve(const struct ce_document *doc, const struct ce_position *place, char **path,
+                        struct ce_error *err);
+
 /* The text of the document of `chaoseater demo`. */
 extern const char ce_demo_document[];
 
