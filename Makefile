@@ -39,7 +39,7 @@ demo: all
 test: $(TEST_BUILD)/build.ninja | setup-test
 	@ninja -C $(TEST_BUILD)
 	@$(GET_DUCKDB) $(TEST_BUILD) || $(WITHOUT_PARQUET)
-	@CHAOSEATER_BUILD=$(abspath $(TEST_BUILD)) $(PYTHON) -m pytest -p no:cacheprovider -n $(JOBS) --dist loadfile -q -rs $(TESTS)
+	@CHAOSEATER_BUILD=$(abspath $(TEST_BUILD)) $(PYTHON) -m pytest -p no:cacheprovider -n $(JOBS) --dist loadfile --retry-alone -q -rs $(TESTS)
 
 $(BUILD)/build.ninja: | setup
 	@meson setup $(BUILD) --buildtype=release

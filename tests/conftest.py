@@ -6,6 +6,7 @@
   tests/e2e/test_*.py   ordinary pytest, with the fixtures at the end of this file
 
 CHAOSEATER_BUILD names the build folder (default: build-test). Every process gets a state folder of its own.
+With --retry-alone, what failed is run once more at the end, alone.
 """
 
 import os
@@ -14,6 +15,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -265,6 +267,60 @@ def pytest_collect_file(file_path, parent):
     return None
 
 
+# ---- --retry-alone: what failed beside other tests is tried once more without them
+
+
+MOST_ALONE = 5  # more tests than these do not fail for want of a machine of their own
+PASSED_ALONE = pytest.StashKey[list]()
+
+
+def pytest_addoption(parser):
+    parser.addoption("--retry-alone", action="store_true", help="run what failed again at the end, one after the other")
+
+
+def broken(config):
+    """Reports of everything that did not go well."""
+    stats = config.pluginmanager.get_plugin("terminalreporter").stats
+    return stats.get("failed", []) + stats.get("error", [])
+
+
+def passed_of(tests, config):
+    """Runs them in a process of their own, and shows what it says."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rpfE", *tests]
+    output = subprocess.run(command, cwd=config.rootpath, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
+    config.pluginmanager.get_plugin("terminalreporter").write_line("\nagain, alone:\n" + output)
+    # "PASSED name", and "FAILED name - why": what passed and then failed to clean up is among both.
+    said = [line.partition(" ") for line in output.splitlines()]
+    good = {name for word, _, name in said if word == "PASSED"}
+    bad = [f"{name} - " for word, _, name in said if word in ("FAILED", "ERROR")]
+    return [test for test in tests if test in good and not any(name.startswith(f"{test} - ") for name in bad)]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session, exitstatus):
+    config = session.config
+    if not config.option.retry_alone or hasattr(config, "workerinput") or exitstatus != pytest.ExitCode.TESTS_FAILED:
+        return
+    tests = list(dict.fromkeys(report.nodeid for report in broken(config) if isinstance(report, pytest.TestReport)))
+    alone = config.stash[PASSED_ALONE] = passed_of(tests, config) if tests else []
+    if len(alone) <= MOST_ALONE and all(report.nodeid in alone for report in broken(config)):
+        session.exitstatus = pytest.ExitCode.OK
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """By now the first failures have been shown."""
+    alone = config.stash.get(PASSED_ALONE, [])
+    if len(alone) > MOST_ALONE:
+        return
+    passed = {report.nodeid: report for report in broken(config) if report.nodeid in alone}
+    stats = terminalreporter.stats
+    for kind in ("failed", "error", "passed"):
+        kept = [report for report in stats.pop(kind, []) if report.nodeid not in passed]
+        kept += passed.values() if kind == "passed" else []
+        if kept:
+            stats[kind] = kept
+
+
 # ---- the whole
 
 
@@ -274,6 +330,9 @@ def pytest_unconfigure(config):
     if reporter and not config.option.collectonly:
         count = {kind: len(reports) for kind, reports in reporter.stats.items()}
         failed = count.get("failed", 0) + count.get("error", 0)
+        if alone := config.stash.get(PASSED_ALONE, []):
+            too_many = f", and more than {MOST_ALONE} are too many" if len(alone) > MOST_ALONE else ""
+            reporter.write_line("\n  ".join([f"passed only when run alone{too_many}:", *alone]))
         reporter.write_line(f"{count.get('passed', 0)} passed, {failed} failed, {count.get('skipped', 0)} skipped")
 
 

@@ -4,6 +4,7 @@
 Every process that a run starts inherits CHAOSEATER_STATE_DIR, so this lab finds them all in /proc, and nothing but them.
 """
 import contextlib
+import functools
 import http.client
 import json
 import os
@@ -14,6 +15,8 @@ import signal
 import subprocess
 import tempfile
 import time
+
+import pytest
 
 from conftest import BUILD, Chaoseater
 
@@ -34,8 +37,11 @@ PARAMETERS = {
 LAYERS = {fault["name"]: fault["layer"] for fault in
           json.loads(subprocess.run([BUILD / "chaoseater", "faults", "--json"], capture_output=True, check=True).stdout)}
 
+NOBODY = 65534
+AS_NOBODY = ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups"]
 
-def wait_for(condition, what, seconds=20):
+
+def wait_for(condition, what, seconds=60):
     """Waits until condition() is true; the value it returned."""
     deadline = time.monotonic() + seconds
     while True:
@@ -56,6 +62,7 @@ class Lab(Chaoseater):
     def __init__(self):
         super().__init__(tempfile.mkdtemp(prefix="chaoseater-lab-"))
         self.started = []
+        self.prefix = []  # a command that starts the one behind it
         self.kept_folders = [str(self.state), str(self.state / "journal"), str(self.state / "run")]
 
     def document(self, fault, name="plan.yaml", profile="naive", duration="500ms", baseline="500ms", parameters=None,
@@ -77,7 +84,8 @@ class Lab(Chaoseater):
 
     def start(self, *arguments, **environment):
         env = dict(self.env, **{key: str(value) for key, value in environment.items()})
-        process = super().start(*map(str, arguments), env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = subprocess.Popen([*self.prefix, self.program, *map(str, arguments)], cwd=self.folder, env=env, text=True,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.started.append(process)
         return process
 
@@ -113,11 +121,12 @@ class Lab(Chaoseater):
         """Everything that should not be there once nothing runs: processes, files, control groups."""
         left = [f"process {pid}: {command}" for pid, command in self.processes().items()]
         for folder, _, files in os.walk(self.state):  # which does not mind folders that vanish meanwhile
-            left += [f"file {folder}/{name}" for name in files]
+            # What `run --resume` would go on from is there to stay.
+            left += [f"file {folder}/{name}" for name in files if not name.startswith("suite-")]
             left += [f"folder {folder}"] if folder not in self.kept_folders else []
         return left
 
-    def clean_soon(self, seconds=20):
+    def clean_soon(self, seconds=60):
         wait_for(lambda: not self.leftovers(), f"still there: {self.leftovers()}", seconds)
 
     def close(self):
@@ -135,6 +144,52 @@ class Lab(Chaoseater):
 
     def __exit__(self, *_):
         self.close()
+
+
+# ---- users
+
+
+@functools.cache
+def nobody_can_run_it():
+    command = [*AS_NOBODY, BUILD / "chaoseater", "--version"]
+    return subprocess.run(command, cwd="/", stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
+
+
+def needs_nobody():
+    """Skips the test where nothing can be run as an ordinary user."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to become another user")
+    if not nobody_can_run_it():
+        pytest.skip("the build lies where only root may look")
+
+
+class OrdinaryLab(Lab):
+    """A lab whose runs are an ordinary user's. `prefix`: a command of root's that they are started by."""
+
+    def __init__(self, *prefix):
+        super().__init__()
+        self.prefix = [*prefix, *AS_NOBODY]
+
+    def start(self, *arguments, **environment):
+        for folder, _, files in os.walk(self.folder):
+            for path in (folder, *(os.path.join(folder, name) for name in files)):
+                with contextlib.suppress(FileNotFoundError):  # another run's
+                    os.lchown(path, NOBODY, NOBODY)
+        return super().start(*arguments, **environment)
+
+
+USERS = ["as_is", "ordinary_user"]
+
+
+@contextlib.contextmanager
+def lab_of(user, *prefix):
+    """A lab of whoever runs the tests, or of an ordinary user; nothing may be left in it at the end."""
+    if user == "ordinary_user":
+        needs_nobody()
+    with (OrdinaryLab(*prefix) if user == "ordinary_user" else Lab()) as lab:
+        lab.user = user
+        yield lab
+        lab.clean_soon()
 
 
 class Proxy:
@@ -158,7 +213,7 @@ class Proxy:
         return f"http://127.0.0.1:{self.port}"
 
     def connect(self):
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
 
     def predict(self, connection, name, path="/v2/models/m/infer", **headers):
         connection.request("POST", path, b'{"inputs": []}', {"X-Request-Id": name, **headers})
@@ -167,7 +222,7 @@ class Proxy:
 
     def ask(self, method, path, document=None, **headers):
         """The control API: status, and the JSON that came back."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.control, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.control, timeout=60)
         body = None if document is None else json.dumps(document)
         connection.request(method, path, body, headers)
         response = connection.getresponse()

@@ -19,7 +19,6 @@ import json
 import os
 import pathlib
 import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -32,6 +31,7 @@ import pytest
 
 import peers
 import published_shapes
+from ports import free_port
 
 # mlflow-skinny is MLflow without its tracking server: the scoring server, which is what is tested here, is the same.
 PYPI = ["mlflow-skinny==3.17.2", "kserve==0.21.0", "scikit-learn==1.9.1", "pandas==2.3.3"]
@@ -311,32 +311,30 @@ class TorchServeDoor(Door):
 
 
 class Server:
-    """A program that serves on the loopback; it leads a process group of its own, which ends as a whole."""
+    """A program that serves at its doors; it leads a process group of its own, which ends as a whole."""
 
-    def __init__(self, command, health, log, **environment):
+    def __init__(self, command, doors, log, **environment):
+        self.doors = doors
         self.log = log
-        began = time.monotonic()
         with log.open("wb") as file:
             self.process = subprocess.Popen([str(word) for word in command], env={**os.environ, **QUIET, **environment},
                                             cwd=log.parent, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
                                             start_new_session=True)
         try:
-            self.wait_for(health)
+            self.wait_until_it_predicts()
         except BaseException:
             self.close()
             raise
-        self.start_seconds = time.monotonic() - began
 
-    def wait_for(self, health, seconds=120):
+    def wait_until_it_predicts(self, seconds=120):
+        """At every door: they open one after the other, and one can stay shut while others are open."""
         deadline = time.monotonic() + seconds
-        while True:
-            try:
-                with urllib.request.urlopen(health, timeout=5):
-                    return
-            except OSError as error:
+        (row, _), *_ = labelled_rows()
+        for door in self.doors:
+            while not (seen := door.look([row], timeout=10)).rows:
                 said = self.log.read_text(errors="replace")[-2000:]
                 assert self.process.poll() is None, f"the server ended with {self.process.returncode}: {said}"
-                assert time.monotonic() < deadline, f"{health} was not healthy after {seconds} s ({error}): {said}"
+                assert time.monotonic() < deadline, f"{door.protocol} at {door.url} after {seconds} s: {seen}; {said}"
                 time.sleep(0.05)
 
     def close(self):
@@ -352,10 +350,14 @@ class Server:
         self.process.wait()
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def started(make, ports, tries=3):
+    """make() with so many ports; again with others when that server ends, or one of its doors stays shut."""
+    for left in reversed(range(tries)):
+        try:
+            return make(*(free_port() for _ in range(ports)))
+        except AssertionError:
+            if not left:
+                raise
 
 
 def mlflow_command(model, port):
@@ -366,22 +368,22 @@ def mlflow_command(model, port):
 
 
 def mlflow(model, folder):
-    port = free_port()
-    command, environment = mlflow_command(model, port)
-    server = Server(command, f"http://127.0.0.1:{port}/ping", folder / "log", **environment)
-    server.doors = [MLflowDoor(f"http://127.0.0.1:{port}")]
-    return server
+    def make(port):
+        command, environment = mlflow_command(model, port)
+        return Server(command, [MLflowDoor(f"http://127.0.0.1:{port}")], folder / "log", **environment)
+
+    return started(make, 1)
 
 
 def kserve(folder):
-    http, grpc = free_port(), free_port()
-    rest, channel = f"http://127.0.0.1:{http}", f"http://127.0.0.1:{grpc}"
-    server = Server([python(), HERE / "servers" / "kserve_iris.py", models(), http, grpc], f"{rest}/v2/health/ready",
-                    folder / "log")
-    server.v1, server.v2, server.binary = V1Door(rest), V2Door(rest), V2Door(rest, binary=True)
-    server.grpc, server.grpc_raw = GrpcDoor(channel), GrpcDoor(channel, raw=True)
-    server.doors = [server.v1, server.v2, server.binary, server.grpc, server.grpc_raw]
-    return server
+    def make(http, grpc):
+        rest, channel = f"http://127.0.0.1:{http}", f"http://127.0.0.1:{grpc}"
+        doors = [V1Door(rest), V2Door(rest), V2Door(rest, binary=True), GrpcDoor(channel), GrpcDoor(channel, raw=True)]
+        server = Server([python(), HERE / "servers" / "kserve_iris.py", models(), http, grpc], doors, folder / "log")
+        server.v1, server.v2, server.binary, server.grpc, server.grpc_raw = doors
+        return server
+
+    return started(make, 2)
 
 
 def served(server):

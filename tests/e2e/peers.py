@@ -56,8 +56,18 @@ def node_modules(*packages):
     return made_once("node-" + "-".join(packages).translate(str.maketrans("@/", "__")), make)
 
 
+# Threads of pyarrow's that are still at work abort a Python that takes itself apart.
+END = """
+import os, sys
+sys.stdout.flush()
+sys.stderr.flush()
+os._exit(0)
+"""
+
+
 def script(interpreter, code, *arguments, cwd=None):
-    """What a program printed; it must have succeeded."""
-    done = subprocess.run([str(interpreter), "-c", code, *map(str, arguments)], cwd=cwd, capture_output=True, text=True)
+    """What a program in Python printed; it must have succeeded, and have closed what it wrote."""
+    command = [str(interpreter), "-c", f"{code}\n{END}", *map(str, arguments)]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout

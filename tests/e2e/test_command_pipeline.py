@@ -7,19 +7,14 @@ The job is written here, of nothing but Python's standard library.
 import contextlib
 import json
 import os
-import pathlib
 import random
-import shutil
 import signal
-import subprocess
 import sys
-import tempfile
 import time
 
 import pytest
 
-from conftest import BUILD
-from lab import LAYERS, Lab, wait_for
+from lab import LAYERS, Lab, lab_of, wait_for
 
 # Two classes whose numbers lie apart: a nearest centre finds nearly all of them, and zeros lead it astray.
 JOB = '''
@@ -220,29 +215,15 @@ def test_a_private_network_is_the_jobs_alone(chaoseater, tmp_path):
     assert "network" in isolation and seen["net"] != own("net")
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
 def test_an_ordinary_user_has_all_of_it():
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="chaoseater-nobody-"))
-    try:
-        path = write(folder, {"trials": 1, "network": "private"}, MISSING,
+    with lab_of("ordinary_user") as lab:
+        path = write(lab.folder, {"trials": 1, "network": "private"}, MISSING,
                      experiment("batch_processing_failure", failure_rate=0.9), job=JOB)
-        for name in (folder, *folder.iterdir()):
-            os.chown(name, 65534, 65534)
-        env = dict(os.environ, CHAOSEATER_STATE_DIR=str(folder / "state"))
-        command = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", str(BUILD / "chaoseater"), "run",
-                   str(path), "--json"]
-        try:
-            done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=180)
-        except PermissionError:
-            pytest.skip("that user may not execute what was built here")
-        if not done.stdout:
-            pytest.skip(f"that user may not execute what was built here: {done.stderr.strip()}")
-        first, second = json.loads(done.stdout)["runs"]
+        _, suite = lab.run_json("run", path, timeout=180)
+        first, second = suite["runs"]
         assert first["verified"] and first["metrics"]["accuracy_degradation"] > 0.1, first
         assert second["verified"] and second["metrics"]["error_count"] > 0, second
         assert "user" in first["isolation"]
-    finally:
-        shutil.rmtree(folder)
 
 
 # ---- what goes wrong
@@ -367,7 +348,7 @@ def test_a_signal_ends_a_long_trial_at_once(at, number):
         begun = time.monotonic()
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
-        assert time.monotonic() - begun < 15  # the trial would have taken 1000 s
+        assert time.monotonic() - begun < 30  # the trial would have taken 1000 s
         assert process.returncode == 128 + number, err
         run = json.loads(out)["runs"][0]
         assert run["status"] == "interrupted" and run["metrics"]["error_count"] in (None, 0)

@@ -68,12 +68,12 @@ class Curl:
         self.port = wait_for(lambda: listening_ports(process.pid), "the pipeline's port")[0]
         self.body = request_for(dataset_of(lab))
 
-    def __call__(self, patience=5):
+    def __call__(self, patience=30):
         """(status, seconds, prediction); status 0 when there was no answer."""
         result = subprocess.run(
             ["curl", "-s", "-m", str(patience), "-w", "\n%{http_code} %{time_total}", "-H", "Content-Type: application/json",
              "-d", self.body, f"http://127.0.0.1:{self.port}/v2/models/churn/infer"],
-            capture_output=True, text=True, timeout=20)
+            capture_output=True, text=True, timeout=60)
         body, _, figures = result.stdout.rpartition("\n")
         status, seconds = figures.split()
         prediction = None
@@ -132,7 +132,7 @@ def test_other_programs_read_the_faulted_dataset(lab, fault, parameters):
 @pytest.mark.parametrize("fault", ["data_corruption", "missing_data"])
 def test_live_requests_are_faulted_for_other_clients_too(lab, fault):
     rate = "corruption_rate" if fault == "data_corruption" else "missing_rate"
-    process = start(lab, fault, parameters={rate: 1.0, "stage": "serve"}, baseline="2s")
+    process = start(lab, fault, parameters={rate: 1.0, "stage": "serve"}, baseline="4s")
     curl = Curl(lab, process)
     status, _, before = curl()
     assert status == 200
@@ -145,17 +145,16 @@ def test_live_requests_are_faulted_for_other_clients_too(lab, fault):
 
 
 def test_curl_waits_for_slow_predictions(lab):
-    process = start(lab, "slow_inference", parameters={"latency_ms": 300, "variance": 0}, baseline="2s")
+    process = start(lab, "slow_inference", parameters={"latency_ms": 300, "variance": 0}, baseline="4s")
     curl = Curl(lab, process)
-    assert curl()[1] < 0.2
-    _, seconds, _ = wait_for(lambda: (answer := curl())[1] >= 0.3 and answer, "a slow answer")
-    assert seconds < 0.6
+    assert min(curl()[1] for _ in range(3)) < 0.3
+    wait_for(lambda: 0.3 <= curl()[1] < 0.6, "an answer as late as was asked")
     run = finish(lab, process)
     assert run["metrics"]["latency_ms"]["fault"]["p50"] >= 297  # a quantile is good to 1 %
 
 
 def test_curl_gets_corrupted_predictions(lab):
-    process = start(lab, "prediction_corruption", parameters={"corruption_rate": 1.0, "type": "flip"}, baseline="2s")
+    process = start(lab, "prediction_corruption", parameters={"corruption_rate": 1.0, "type": "flip"}, baseline="4s")
     curl = Curl(lab, process)
     before = curl()[2]
     after = wait_for(lambda: (answer := curl())[2] != before and answer, "a flipped prediction")[2]
@@ -165,13 +164,13 @@ def test_curl_gets_corrupted_predictions(lab):
 
 
 def test_curl_gets_no_prediction_from_an_unavailable_model(lab):
-    process = start(lab, "model_unavailable", baseline="2s")
+    process = start(lab, "model_unavailable", baseline="4s")
     curl = Curl(lab, process)
     assert curl()[0] == 200
     wait_for(lambda: curl()[0] == 503, "a 503")
     run = finish(lab, process)
     assert run["metrics"]["error_count"] >= run["metrics"]["operations"]["fault"]
-    assert run["metrics"]["pipeline_downtime"] >= 3.9
+    assert run["metrics"]["pipeline_downtime"] >= 3.5
 
 
 def test_the_hardened_pipeline_answers_while_its_model_is_unavailable(lab):
@@ -183,7 +182,7 @@ def test_the_hardened_pipeline_answers_while_its_model_is_unavailable(lab):
 
 def test_curl_sees_predictions_drift_for_good(lab):
     process = start(lab, "model_drift", parameters={"drift_type": "sudden", "drift_rate": 1, "operator": "bias", "amount": 5},
-                    baseline="2s")
+                    baseline="4s")
     curl = Curl(lab, process)
     before = curl()[2]
     after = wait_for(lambda: (answer := curl())[2] != before and answer, "a drifted prediction")[2]
@@ -193,7 +192,7 @@ def test_curl_sees_predictions_drift_for_good(lab):
 
 
 def test_curl_s_batch_fails_as_a_whole(lab):
-    process = start(lab, "batch_processing_failure", parameters={"failure_rate": 1}, baseline="2s")
+    process = start(lab, "batch_processing_failure", parameters={"failure_rate": 1}, baseline="4s")
     curl = Curl(lab, process)
     assert curl()[0] == 200
     wait_for(lambda: curl()[0] == 500, "a failed batch")
@@ -202,7 +201,7 @@ def test_curl_s_batch_fails_as_a_whole(lab):
 
 
 def test_curl_is_answered_by_another_version(lab):
-    process = start(lab, "wrong_version", parameters={"fallback_model": "1"}, baseline="2s")
+    process = start(lab, "wrong_version", parameters={"fallback_model": "1"}, baseline="4s")
     curl = Curl(lab, process)
     status, _, before = curl()
     assert status == 200
@@ -232,7 +231,7 @@ def kept_from_forks(pid):
 
 
 def test_the_model_server_really_leaks_and_gives_it_back(lab):
-    process = start(lab, "memory_leak", parameters={"leak_rate_mb": 64, "limit_mb": 96}, baseline="2s")
+    process = start(lab, "memory_leak", parameters={"leak_rate_mb": 64, "limit_mb": 96}, baseline="4s")
     pid = server_of(lab)
     assert Curl(lab, process)()[0] == 200
     before = resident_of(pid)

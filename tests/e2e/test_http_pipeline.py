@@ -18,17 +18,12 @@ import sys
 import pytest
 
 from lab import Lab, wait_for
+from ports import free_port
 
 SERVER = str(pathlib.Path(__file__).with_name("model_server.py"))
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
 IRIS = (EXAMPLES / "iris.csv").read_text()
 NUMBERS = {"setosa": "0", "versicolor": "1", "virginica": "2"}
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def is_open(port):
@@ -508,6 +503,6 @@ def test_a_signal_ends_the_wait_for_a_server():
         process = lab.start("run", write(lab.folder, keys))
         wait_for(lambda: is_open(port), "the server is there")
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
         assert process.returncode == 143
         lab.clean_soon()

@@ -11,32 +11,13 @@ import sys
 
 import pytest
 
-from conftest import Chaoseater
-from lab import Lab, wait_for
-
-NOBODY = 65534
+from lab import USERS, Lab, lab_of, wait_for
 
 
-class OwnersLab(Lab):
-    """A lab whose runs are an ordinary user's."""
-
-    def start(self, *arguments, **environment):
-        for folder, _, _ in os.walk(self.folder):
-            os.chown(folder, NOBODY, NOBODY)
-        env = dict(self.env, **{key: str(value) for key, value in environment.items()})
-        process = Chaoseater.start(self, *map(str, arguments), env=env, text=True, stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE, user=NOBODY, group=NOBODY, extra_groups=[])
-        self.started.append(process)
-        return process
-
-
-@pytest.fixture(params=["as_is", "ordinary_user"])
+@pytest.fixture(params=USERS)
 def lab(request):
-    if request.param == "ordinary_user" and os.geteuid() != 0:
-        pytest.skip("needs root to become another user")
-    with (Lab if request.param == "as_is" else OwnersLab)() as lab:
+    with lab_of(request.param) as lab:
         yield lab
-        lab.clean_soon()
 
 
 def run(lab, **parameters):

@@ -13,35 +13,17 @@ import time
 
 import pytest
 
-from lab import Lab, wait_for
+from lab import USERS, Lab, lab_of, wait_for
 
-NOBODY = 65534
-AS_NOBODY = ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups"]
 GROUPS = pathlib.Path("/sys/fs/cgroup")
 # A process with a child: both spin.
 SPIN = [sys.executable, "-c", "import os\nos.fork()\nwhile True: pass"]
 FOR_EVER = [sys.executable, "-c", "import signal\nwhile True: signal.pause()"]
 
 
-class NobodysLab(Lab):
-    """A lab whose runs are an ordinary user's."""
-
-    def start(self, *arguments, **environment):
-        for folder, _, files in os.walk(self.folder):
-            for path in (folder, *(os.path.join(folder, name) for name in files)):
-                os.chown(path, NOBODY, NOBODY)
-        env = dict(self.env, **{key: str(value) for key, value in environment.items()})
-        process = subprocess.Popen([*AS_NOBODY, self.program, *map(str, arguments)], env=env, text=True, cwd=self.folder,
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self.started.append(process)
-        return process
-
-
-@pytest.fixture(params=[Lab, NobodysLab])
+@pytest.fixture(params=USERS)
 def lab(request):
-    if request.param is NobodysLab and os.geteuid() != 0:
-        pytest.skip("needs root to become another user")
-    with request.param() as lab:
+    with lab_of(request.param) as lab:
         yield lab
 
 
@@ -195,7 +177,7 @@ def test_what_would_stay_dead_is_not_killed(own_lab):
         assert victim.poll() is None
         document = plan(own_lab, ("node_failure", {"failure_type": "crash", "restart": "none"}), pid=victim.pid)
         assert "meant to stay so" in run_all(own_lab, document)[0]
-        assert victim.wait(timeout=20) == -signal.SIGKILL
+        assert victim.wait(timeout=60) == -signal.SIGKILL
 
 
 def test_a_command_line_starts_it_again(own_lab):
@@ -208,7 +190,7 @@ def test_a_command_line_starts_it_again(own_lab):
                         pid=victim.pid)
         try:
             assert "rollback runs `restart`" in run_all_but_marked(own_lab, document, script)[0]
-            assert victim.wait(timeout=20) == -signal.SIGKILL
+            assert victim.wait(timeout=60) == -signal.SIGKILL
             again = int(text(f"{script}.pid"))
             assert Lab.process_state(again) not in ("", "Z")
         finally:

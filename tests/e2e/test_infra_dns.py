@@ -15,10 +15,8 @@ import sys
 
 import pytest
 
-from conftest import BUILD, Chaoseater
-from lab import Lab, wait_for
+from lab import USERS, Lab, lab_of, wait_for
 
-NOBODY = 65534
 MODES = {
     "nxdomain": {},
     "servfail": {},
@@ -27,35 +25,10 @@ MODES = {
 }
 
 
-class OwnersLab(Lab):
-    """A lab whose runs are an ordinary user's."""
-
-    def start(self, *arguments, **environment):
-        for folder, _, _ in os.walk(self.folder):
-            os.chown(folder, NOBODY, NOBODY)
-        env = dict(self.env, **{key: str(value) for key, value in environment.items()})
-        process = Chaoseater.start(self, *map(str, arguments), env=env, text=True, stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE, user=NOBODY, group=NOBODY, extra_groups=[])
-        self.started.append(process)
-        return process
-
-
-def nobody_can_run_it():
-    with contextlib.suppress(OSError):
-        command = [BUILD / "chaoseater", "--version"]
-        return subprocess.run(command, user=NOBODY, group=NOBODY, extra_groups=[], cwd="/", capture_output=True).returncode == 0
-    return False
-
-
-@pytest.fixture(params=["as_is", "ordinary_user"])
+@pytest.fixture(params=USERS)
 def lab(request):
-    if request.param == "ordinary_user" and os.geteuid() != 0:
-        pytest.skip("needs root to become another user")
-    if request.param == "ordinary_user" and not nobody_can_run_it():
-        pytest.skip("the build lies where only root may look")
-    with (Lab if request.param == "as_is" else OwnersLab)() as lab:
+    with lab_of(request.param) as lab:
         yield lab
-        lab.clean_soon()
 
 
 def run(lab, code=(0, 1), **parameters):

@@ -12,22 +12,18 @@ import subprocess
 import pytest
 
 from conftest import BUILD, ROOT
-from lab import Lab
-from test_http_pipeline import experiment, free_port, refused, run_one, started, write
-from test_infra_dns import OwnersLab
+from lab import USERS, Lab, lab_of
+from ports import free_port
+from test_http_pipeline import experiment, refused, run_one, started, write
 
 HELPERS = BUILD / "src" / "pipeline"
 ANSWERS = {"no_device": (100, 0, 100), "out_of_memory": (0, 1, 2), "lost": (214, 0, 214)}
 
 
-@pytest.fixture(params=["as_is", "ordinary_user"])
+@pytest.fixture(params=USERS)
 def lab(request):
-    if request.param == "ordinary_user" and os.geteuid() != 0:
-        pytest.skip("needs root to become another user")
-    with (Lab if request.param == "as_is" else OwnersLab)() as lab:
-        lab.is_ordinary = request.param == "ordinary_user" or os.geteuid() != 0
+    with lab_of(request.param) as lab:
         yield lab
-        lab.clean_soon()
 
 
 def run(lab, profile="naive", code=(0, 1), environment={}, **parameters):
@@ -66,7 +62,7 @@ def test_the_gpu_is_gone_and_comes_back(lab, mode):
 def test_a_control_group_alone_takes_the_stand_in_away(lab, mechanism):
     if has_gpu():
         pytest.skip("a server that has opened the device of a GPU keeps it")
-    if lab.is_ordinary:
+    if lab.user == "ordinary_user" or os.geteuid() != 0:
         done = run(lab, code=(4,), mechanism=mechanism)
         assert done["status"] == "failed" and done["reason"]
         return

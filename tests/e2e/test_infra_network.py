@@ -12,37 +12,18 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
-from conftest import Chaoseater
-from lab import Lab, wait_for
+from lab import USERS, Lab, lab_of, wait_for
 
-NOBODY = 65534
 MEANS = r"(netem|nfqueue|bpf|nft|iptables): "
 
 
-class OwnersLab(Lab):
-    """A lab whose runs are an ordinary user's."""
-
-    def start(self, *arguments, **environment):
-        for folder, _, _ in os.walk(self.folder):
-            os.chown(folder, NOBODY, NOBODY)
-        env = dict(self.env, **{key: str(value) for key, value in environment.items()})
-        process = Chaoseater.start(self, *map(str, arguments), env=env, text=True, stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE, user=NOBODY, group=NOBODY, extra_groups=[])
-        self.started.append(process)
-        return process
-
-
-@pytest.fixture(params=["as_is", "ordinary_user"])
+@pytest.fixture(params=USERS)
 def lab(request):
-    if request.param == "ordinary_user" and os.geteuid() != 0:
-        pytest.skip("needs root to become another user")
-    with (Lab if request.param == "as_is" else OwnersLab)() as lab:
+    with lab_of(request.param) as lab:
         yield lab
-        lab.clean_soon()
 
 
 def run(lab, fault, **parameters):
@@ -61,7 +42,7 @@ def test_packets_take_longer(lab):
     match = re.match(MEANS + r"\d+ datagrams in took ([\d.]+) ms more \(p50; .* asked: 40\.00; accuracy", done["verification"])
     assert match, done["verification"]
     # Processors are shared: later is possible, earlier is not.
-    assert 36 <= float(match[2]) < 90
+    assert 36 <= float(match[2]) < 200
     assert done["fault"]["eligible"] == done["fault"]["changed"] > 0
 
 
@@ -70,7 +51,7 @@ def test_both_directions_take_longer(lab):
     match = re.match(MEANS + r"\d+ datagrams in took ([\d.]+) ms more .*; \d+ datagrams out took ([\d.]+) ms more",
                      done["verification"])
     assert match, done["verification"]
-    assert all(19 <= float(took) < 70 for took in match.groups()[1:])
+    assert all(19 <= float(took) < 150 for took in match.groups()[1:])
 
 
 @pytest.mark.parametrize("mechanism", ["auto", "nft"])
@@ -273,7 +254,8 @@ def start(lab, fault, target, duration, name, **parameters):
 @pytest.mark.parametrize("ends_first", ["network_latency", "packet_loss"])
 def test_two_faults_on_one_target_compose_and_end_in_either_order(root_lab, target, ends_first):
     before = target.rules()
-    assert "dport 9 drop" in before and target.is_fast()
+    assert "dport 9 drop" in before
+    wait_for(target.is_fast, "the target as it is")
     ends_last = "packet_loss" if ends_first == "network_latency" else "network_latency"
     parameters = {"network_latency": {"latency_ms": 40, "jitter_ms": 0}, "packet_loss": {"loss_rate": 0.4}}
     effect = {"network_latency": lambda: target.is_slow(40), "packet_loss": target.is_lossy}
@@ -331,9 +313,7 @@ def test_an_agent_that_dies_alone_lets_everything_pass(root_lab, target, fault, 
     assert killed
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
-    since = time.monotonic()
-    wait_for(target.is_fast, "everything flows")
-    assert time.monotonic() - since < 10
+    wait_for(target.is_fast, "everything flows, long before the run ends", 30)
     assert target.rules() == before
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)

@@ -17,37 +17,13 @@ import sys
 
 import pytest
 
-from conftest import Chaoseater
-from lab import Lab, wait_for
+from lab import USERS, Lab, lab_of, wait_for
 
-NOBODY = 65534
-AS_NOBODY = ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups"]
 # /dev/fuse as most systems have it, for whatever runs in there.
-OPEN_FUSE = """
-mount --make-rprivate / && mount -t tmpfs dev "$0" && mknod -m 666 "$0/fuse" c 10 229 &&
-mount --bind "$0/fuse" /dev/fuse && exec "$@"
-"""
-
-
-class PrefixLab(Lab):
-    """A lab whose runs are started by way of another command."""
-
-    def __init__(self, *prefix, owner=None):
-        super().__init__()
-        self.prefix = [part.format(folder=self.folder) for part in prefix]
-        self.owner = owner
-        (self.folder / "dev").mkdir()
-
-    def start(self, *arguments, **environment):
-        for folder, _, files in os.walk(self.folder):
-            if self.owner is not None:
-                for path in (folder, *(os.path.join(folder, name) for name in files)):
-                    os.chown(path, self.owner, self.owner)
-        env = dict(self.env, **{key: str(value) for key, value in environment.items()})
-        process = subprocess.Popen([*self.prefix, self.program, *map(str, arguments)], env=env, text=True, cwd=self.folder,
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self.started.append(process)
-        return process
+OPEN_FUSE = ["unshare", "--mount", "sh", "-c", """
+mount --make-rprivate / && mkdir -p dev && mount -t tmpfs dev dev && mknod -m 666 dev/fuse c 10 229 &&
+mount --bind dev/fuse /dev/fuse && exec "$0" "$@"
+"""]
 
 
 def may_use_fuse():
@@ -58,24 +34,14 @@ def may_use_fuse():
     return True
 
 
-USERS = {
-    "as_is": lambda: Lab(),
-    "ordinary_user": lambda: PrefixLab(*AS_NOBODY, owner=NOBODY),
-    "with_dev_fuse": lambda: PrefixLab("unshare", "--mount", "sh", "-c", OPEN_FUSE, "{folder}/dev", *AS_NOBODY, owner=NOBODY),
-}
-
-
-@pytest.fixture(params=USERS)
+@pytest.fixture(params=[*USERS, "with_dev_fuse"])
 def lab(request):
-    if request.param != "as_is" and os.geteuid() != 0:
-        pytest.skip("needs root to become another user")
-    if request.param == "with_dev_fuse" and not os.path.exists("/dev/fuse"):
+    with_dev_fuse = request.param == "with_dev_fuse"
+    if with_dev_fuse and not os.path.exists("/dev/fuse"):
         pytest.skip("there is no /dev/fuse")
-    with USERS[request.param]() as lab:
-        lab.user = request.param
-        lab.has_fuse = request.param == "with_dev_fuse" or (request.param == "as_is" and may_use_fuse())
+    with lab_of("ordinary_user", *OPEN_FUSE) if with_dev_fuse else lab_of(request.param) as lab:
+        lab.has_fuse = with_dev_fuse or (lab.user == "as_is" and may_use_fuse())
         yield lab
-        lab.clean_soon()
 
 
 def run(lab, fault, code=(0, 1), environment=None, **parameters):
@@ -280,7 +246,7 @@ def own():
         pytest.skip("needs root to make mounts")
     if not may_use_fuse():
         pytest.skip("there is no /dev/fuse")
-    with PrefixLab() as lab:
+    with Lab() as lab:
         disk = Disk(lab)
         lab.prefix = disk.enter
         try:

@@ -12,11 +12,10 @@ import sys
 
 import pytest
 
-from lab import LAYERS, Lab, wait_for
-from test_http_pipeline import IRIS, SERVER, free_port
-from test_infra_storage import AS_NOBODY, NOBODY, PrefixLab, comm, may_use_fuse
-
-USERS = {"as_is": Lab, "ordinary_user": lambda: PrefixLab(*AS_NOBODY, owner=NOBODY)}
+from lab import LAYERS, USERS, lab_of, wait_for
+from ports import free_port
+from test_http_pipeline import IRIS, SERVER
+from test_infra_storage import comm, may_use_fuse
 
 CASES = {
     "slow": ("storage_bottleneck", {"iops_limit": 40}, r"by syscalls: ([\d.]+) per second \(limit 40.0,"),
@@ -29,15 +28,11 @@ CASES = {
 
 @pytest.fixture(params=USERS)
 def lab(request):
-    if request.param == "ordinary_user" and os.geteuid() != 0:
-        pytest.skip("needs root to become another user")
-    with USERS[request.param]() as lab:
-        lab.is_ordinary = request.param == "ordinary_user"
+    with lab_of(request.param) as lab:
         answers = lab.run("doctor").stdout
         if "syscalls: system calls can be answered" not in " ".join(answers.split()):
             pytest.skip("system calls cannot be answered here")
         yield lab
-        lab.clean_soon()
 
 
 def run(lab, path, code=(0, 1), **environment):
@@ -71,7 +66,7 @@ def test_the_embedded_pipeline_is_hit(lab, case, profile):
 def test_auto_comes_to_it_last(lab):
     done = run(lab, lab.document("storage_bottleneck", parameters={"iops_limit": 40}, duration="1500ms"))
     assert done["verified"], done
-    by = "fuse" if may_use_fuse() and not lab.is_ordinary else "syscalls"
+    by = "fuse" if may_use_fuse() and lab.user == "as_is" else "syscalls"
     assert f"by {by}: " in done["verification"]
 
 
@@ -165,7 +160,7 @@ def test_a_killed_controller_leaves_nothing(lab, case, everyone):
 
 @pytest.mark.parametrize("who", ["ce-porter", "ce-substitute"])
 def test_one_who_answers_is_killed_alone(lab, who):
-    path = lab.document("disk_full", parameters={"mechanism": "syscalls"}, duration="4s")
+    path = lab.document("disk_full", parameters={"mechanism": "syscalls"}, duration="8s")
     process = lab.start("run", path, "--json")
     wait_for(lambda: armed(lab), "the fault")
     victims = [pid for pid in lab.processes() if comm(pid) == who]

@@ -9,7 +9,8 @@ import pytest
 
 from lab import Lab, read, wait_for
 from test_effects import resident_of
-from test_http_pipeline import experiment, free_port, listening, refused, run_one, server, started, write
+from ports import free_port
+from test_http_pipeline import experiment, listening, refused, run_one, server, started, write
 
 LEAK = experiment("memory_leak", leak_rate_mb=64, limit_mb=64)
 

@@ -123,7 +123,7 @@ def test_what_is_under_way_is_answered_before_it_ends(start):
     wait_for(lambda: proxy.ask("GET", "/rules")[1][0]["changed"] == 1, "the request is held")
     proxy.process.send_signal(signal.SIGTERM)
     assert connection.getresponse().status == 200
-    assert proxy.process.wait(timeout=30) == 0
+    assert proxy.process.wait(timeout=60) == 0
 
 
 def test_an_upstream_that_is_not_there_is_a_502_with_a_sentence(lab):

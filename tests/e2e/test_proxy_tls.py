@@ -10,6 +10,7 @@ import threading
 
 import pytest
 from lab import Lab, Proxy, wait_for
+from ports import free_port
 from test_http_pipeline import run_one, server as model_server, write
 from test_proxy import Model, Server
 
@@ -162,9 +163,7 @@ def test_openssl_s_client_gets_what_the_server_sent(start, lab, certificates):
 def test_a_file_of_openssl_s_server_arrives_whole(lab, start, certificates, tmp_path):
     """Its answers end with the connection, which it announces."""
     (tmp_path / "large").write_bytes(BODY)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = subprocess.Popen(
         ["openssl", "s_server", "-WWW", "-quiet", "-accept", f"127.0.0.1:{port}", "-cert", certificates.certificate,
          "-key", certificates.key], cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -183,7 +182,7 @@ def test_http2_is_offered_where_the_upstream_may_speak_it(start, certificates):
     def agreed(proxy, offered):
         context = ssl.create_default_context(cafile=certificates.ca)
         context.set_alpn_protocols(offered)
-        with socket.create_connection(("127.0.0.1", proxy.port), timeout=20) as plain:
+        with socket.create_connection(("127.0.0.1", proxy.port), timeout=60) as plain:
             with context.wrap_socket(plain, server_hostname="localhost") as stream:
                 return stream.selected_alpn_protocol()
 
@@ -206,7 +205,7 @@ def test_faults_work_over_tls(start, upstream, certificates):
     model = upstream(Model)
     proxy = start(model.url, "--json", "--seed", "7", "--fault", "model_unavailable", "--param", "failure_rate=0.5")
     context = ssl.create_default_context(cafile=certificates.ca)
-    connection = http.client.HTTPSConnection("localhost", proxy.port, timeout=20, context=context)
+    connection = http.client.HTTPSConnection("localhost", proxy.port, timeout=60, context=context)
     statuses = [proxy.predict(connection, f"r-{n}")[0].status for n in range(100)]
     assert set(statuses) == {200, 503} and 30 < statuses.count(503) < 70
     assert len(model.seen) == statuses.count(200)
@@ -219,7 +218,7 @@ def test_another_server_is_asked_over_tls(start, upstream, certificates):
     model, other = upstream(Model), upstream(Model)
     proxy = start(model.url, "--fault", "wrong_version", "--param", f"fallback_model={other.url}", "--param", "share=0.5")
     context = ssl.create_default_context(cafile=certificates.ca)
-    connection = http.client.HTTPSConnection("localhost", proxy.port, timeout=20, context=context)
+    connection = http.client.HTTPSConnection("localhost", proxy.port, timeout=60, context=context)
     for n in range(40):
         assert proxy.predict(connection, f"r-{n}")[0].status == 200
     assert 8 < len(other.seen) < 32 and len(model.seen) == 40 - len(other.seen)

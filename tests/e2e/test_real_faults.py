@@ -229,15 +229,15 @@ def test_a_drift_begins_at_its_place(way, rows):
 @every_door
 def test_a_prediction_comes_late(way, rows):
     honest = way.direct(rows)
-    way.add("slow_inference", {"latency_ms": 120, "variance": 0})
+    way.add("slow_inference", {"latency_ms": 400, "variance": 0})
     seen = way.through(rows)
-    assert seen.body == honest.body and seen.seconds >= 0.12
+    assert seen.body == honest.body and seen.seconds >= 0.4
     way.clear()
-    way.add("slow_inference", {"latency_ms": 0, "body_ms": 150})
+    way.add("slow_inference", {"latency_ms": 0, "body_ms": 450})
     seen = way.through(rows)
-    assert seen.body == honest.body and seen.seconds >= 0.1
+    assert seen.body == honest.body and seen.seconds >= 0.3
     way.clear()
-    assert min(way.through(rows).seconds for _ in range(5)) < 0.1
+    assert min(way.through(rows).seconds for _ in range(5)) < 0.3
 
 
 # ---- a model that is not there
@@ -268,7 +268,7 @@ def test_a_model_is_unavailable_in_its_own_words(way, rows, mode):
     parameters, http_end, grpc_end = UNAVAILABLE[mode]
     honest = way.direct(rows)
     way.add("model_unavailable", parameters)
-    seen = way.through(rows, timeout=0.3 if mode == "hang" else 10)
+    seen = way.through(rows, timeout=2 if mode == "hang" else 30)
     if way.door.protocol == "oip_grpc":
         assert seen.status == grpc_end
         if isinstance(http_end, int):

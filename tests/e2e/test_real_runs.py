@@ -11,10 +11,11 @@ import socket
 import pytest
 
 from lab import Lab, read, wait_for
+from ports import free_port
 from test_real_servers import ACCURACY, OLD_ACCURACY
 
 pytest.register_assert_rewrite("model_servers")
-from model_servers import IRIS, LABEL, QUIET, free_port, mlflow_command  # noqa: E402
+from model_servers import IRIS, LABEL, QUIET, mlflow_command  # noqa: E402
 
 pytest_plugins = ["model_servers"]
 

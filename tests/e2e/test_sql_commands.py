@@ -220,7 +220,7 @@ def test_the_rows_that_a_killed_command_leaves_are_removed_by_the_next_one(shop)
     assert shop.run("data", "profile", shop.address()).returncode == 0
     assert list(shop.temporary.iterdir()) == [left]  # its owner lives
     process.kill()
-    process.wait(20)
+    process.wait(60)
     assert list(shop.temporary.iterdir()) == [left]
     (shop.temporary / "chaoseater-table-1-empty").mkdir()  # killed before there was anything in it
     (shop.temporary / "chaoseater-table-1-file").write_text("mine")
@@ -277,7 +277,7 @@ def test_when_the_command_is_killed_the_guard_puts_the_table_back(shop, in_place
     process = shop.switch(*switched(in_place))
     assert shop.gone() > 0
     process.kill()
-    process.wait(20)
+    process.wait(60)
     wait_for(lambda: dump(shop.db) == before, "the table is back")
     shop.clean_soon()
 
@@ -290,7 +290,7 @@ def test_when_both_are_killed_recover_puts_the_table_back(shop, in_place):
     process.send_signal(signal.SIGSTOP)  # or it would notice, and put the table back itself
     os.kill(guard, signal.SIGKILL)
     process.kill()
-    process.wait(20)
+    process.wait(60)
     wait_for(lambda: not shop.processes(), "both are gone")
     assert shop.gone() > 0
     code, live = shop.run_json("status")
@@ -308,7 +308,7 @@ def test_the_next_one_takes_away_what_the_last_one_left(shop):
     process.send_signal(signal.SIGSTOP)
     os.kill(guard, signal.SIGKILL)
     process.kill()
-    process.wait(20)
+    process.wait(60)
     assert dump(shop.db) != before
     again = shop.switch(time="200ms")
     assert again.wait(60) == 0
@@ -378,7 +378,7 @@ def test_what_others_write_meanwhile_is_kept(shop, in_place, ending):
     db.close()
     if ending == "kill":
         process.kill()
-        process.wait(20)
+        process.wait(60)
         wait_for(lambda: ask(shop.db, "SELECT * FROM items") == before, "the table is back")
         shop.clean_soon()
     else:
