@@ -248,3 +248,20 @@ int ce_process_end(const struct ce_process_id *id, int64_t timeout, struct ce_er
                        (int)id->pid, (int)(timeout / CE_MILLISECOND));
     return 0;
 }
+
+int ce_spawn_try(int (*function)(void *ctx), void *ctx, unsigned long namespaces,
+                 struct ce_error *err)
+{
+    struct ce_spawn how = {
+        .function = function, .ctx = ctx, .namespaces = namespaces, .parent_death_signal = SIGKILL};
+    struct ce_process_id id;
+    int gate, status = -1;
+    CE_TRY(ce_spawn(&how, &id, &gate, err));
+    int r = ce_spawn_go(gate, err);
+    if (ce_process_reap(&id, 5 * CE_SECOND, &status) < 0)
+        (void)ce_process_end(&id, CE_SECOND, NULL);
+    CE_TRY(r);
+    if (status < 0 || !WIFEXITED(status))
+        return ce_fail(err, ECHILD, "the process that was to try it out was killed");
+    return WEXITSTATUS(status);
+}

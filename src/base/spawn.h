@@ -60,6 +60,10 @@ int ce_spawn_go(int gate, struct ce_error *err);
  * be NULL) is as from waitpid(), or -1 when it was not our child. 0, or -ETIMEDOUT after `timeout`
  * ns. */
 int ce_process_reap(const struct ce_process_id *id, int64_t timeout, int *ret_status);
+/* What that function returns in a child (in such new namespaces), 0..255: for trying out what would
+ * change this process. It has five seconds. */
+int ce_spawn_try(int (*function)(void *ctx), void *ctx, unsigned long namespaces,
+                 struct ce_error *err);
 /* SIGKILL to that very process, then ce_process_reap(). A process that is gone already is fine. */
 int ce_process_end(const struct ce_process_id *id, int64_t timeout, struct ce_error *err);
 

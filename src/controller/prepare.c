@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/seam.h"
 #include "controller/run.h"
 #include "journal/undo_files.h"
@@ -105,6 +106,20 @@ static int start_trials(struct run *run, struct ce_error *err)
     return ce_workload_start_trials(ce_pipeline_trials(run->pipeline), &run->workload, err);
 }
 
+/* For `status`, as long as anything of the run is live: what it does, and to what. */
+static int tell_status(const struct run *run, struct ce_error *err)
+{
+    const struct ce_record *record = run->record;
+    ce_autofree char *path = ce_format("%s/%s", run->run_folder, CE_RUN_ABOUT);
+    ce_autojson json_t *about = json_pack(
+        "{s:s, s:s, s:s}", "experiment", record->name, "fault", record->fault_type, "target",
+        record->target ? record->target : "pipeline under test");
+    ce_autofree char *text = about ? ce_json_text(about) : NULL;
+    if (!path || !text)
+        return ce_fail_memory(err);
+    return ce_file_replace(path, text, strlen(text), err);
+}
+
 int ce_run_prepare(struct run *run, struct ce_error *err)
 {
     const struct ce_run_options *options = run->options;
@@ -123,6 +138,7 @@ int ce_run_prepare(struct run *run, struct ce_error *err)
     CE_TRY(ce_guard_deadline(run->guard, ce_now() + patience + ce_run_longest(run), err));
     CE_TRY(ce_undo_note_tree(run->journal, run->run_folder, err));
     CE_TRY(ce_folder_make(run->run_folder, err));
+    CE_TRY(tell_status(run, err));
     CE_TRY(ce_proxy_start(1, &run->proxy, err));
     const struct ce_pipeline_site site = {
         .run_folder = run->run_folder,

@@ -36,9 +36,6 @@ int ce_csv_next(struct ce_csv_reader *reader, struct ce_text_record *ret_record,
 /* The value of a cell: without enclosing quotes, doubled quotes undone. Writes as much as fits,
  * always with a NUL when size > 0; returns the value's length. */
 size_t ce_csv_value(const struct ce_text_cell *cell, char *text, size_t size);
-/* The cell's bytes without its quotes where that needs no copy (nothing doubled within, nothing
- * after), else as they stand. */
-void ce_csv_plain(const struct ce_text_cell *cell, const char **ret_text, size_t *ret_size);
 /* Whether the cell is missing: empty, or one of NA, NaN, null, NULL, None, N/A, \N, unquoted or
  * quoted. */
 bool ce_csv_missing(const struct ce_text_cell *cell);

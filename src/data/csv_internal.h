@@ -11,7 +11,4 @@
 int ce_csv_open_window(const char *path, size_t window, struct ce_sha256 *sha,
                        struct ce_csv_reader **ret_reader, struct ce_error *err);
 
-/* Whether two cells have the same value, however each is quoted. */
-bool ce_csv_same(const struct ce_text_cell *a, const struct ce_text_cell *b);
-
 #endif

@@ -108,8 +108,3 @@ int ce_profile_read(const char *path, unsigned stats, unsigned threads,
     const struct ce_data_options options = {.threads = threads};
     return find_format(path)->profile(path, stats, &options, ret_profile, err);
 }
-
-int ce_profile_file(const char *path, struct ce_profile *ret_profile, struct ce_error *err)
-{
-    return ce_profile_read(path, CE_STAT_MOMENTS, 0, ret_profile, err);
-}

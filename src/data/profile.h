@@ -72,14 +72,9 @@ struct ce_profile {
  * ce_stat. */
 int ce_profile_read(const char *path, unsigned stats, unsigned threads,
                     struct ce_profile *ret_profile, struct ce_error *err);
-int ce_profile_file(const char *path, struct ce_profile *ret_profile, struct ce_error *err);
 void ce_profile_done(struct ce_profile *profile);
 const struct ce_column_profile *ce_profile_column(const struct ce_profile *profile,
                                                   const char *name); /* NULL: none */
-/* -ENOENT unless all those columns exist; the message names the nearest one. `path` is what it
- * calls the file. */
-int ce_profile_require(const struct ce_profile *profile, const char *path,
-                       const struct ce_names *names, struct ce_error *err);
 /* The q-quantile of a column, q in 0..1: of its numbers, its times in seconds, its texts as
  * ce_value_order() has them; false when it has no sketch or no values. */
 bool ce_profile_quantile(const struct ce_column_profile *column, double q, double *ret_value);

@@ -109,17 +109,18 @@ static const char *need_text(unsigned need)
 
 void ce_fault_explain(const struct ce_fault *fault, FILE *out)
 {
-    char reason[256];
+    char reason[512], line[640];
     fprintf(out, "%s (%s): %s\n\nParameters:\n", fault->name, ce_fault_layer(fault),
             fault->summary);
     ce_params_print(fault->params, out);
     for (unsigned need = 1; need <= CE_NEEDS_BATCHES; need <<= 1)
         if (fault->needs & need)
             fprintf(out, "\nNeeds%s: %s", fault->needs_of ? " by default" : "", need_text(need));
-    if (ce_fault_available(fault, reason, sizeof reason))
-        fprintf(out, "\nThis host: available\n");
-    else
-        fprintf(out, "\nThis host: not available: %s\n", reason);
+    bool available = ce_fault_available(fault, reason, sizeof reason);
+    snprintf(line, sizeof line, "This host: %s%s", available ? "available" : "not available: ",
+             available ? "" : reason);
+    fputc('\n', out);
+    ce_params_print_wrapped(line, 2, out);
     fprintf(out,
             "\nExample:\n"
             "  experiments:\n"

@@ -48,7 +48,8 @@ struct ce_target {
     int (*trained_on)(void *pipeline, char ret_hex[65], struct ce_error *err);
     /* The process that serves predictions, as it is now. -ESRCH when there is none. */
     int (*serving_process)(void *pipeline, struct ce_process_id *ret_id, struct ce_error *err);
-    /* Starts the serving process again if nothing else has; returns when it serves. */
+    /* Starts the serving process again if nothing else has; returns when it serves. -ESRCH: the
+     * pipeline as a whole has gone. */
     int (*ensure_serving)(void *pipeline, struct ce_error *err);
     /* A batch job, which is run as trials. From now on a trial of which `fails` says so, by its name
      * ("f-2"), is killed at its start; NULL: none is. It is called on another thread. */

@@ -221,11 +221,6 @@ int ce_witness_status(const struct ce_witness *witness, int status);
  * none). */
 bool ce_witness_same(const struct ce_witness *witness);
 
-/* A probe named `id` is answered through the route as it is directly, and at most `slack_ns` later.
- * The best of a few tries counts: the machine may be busy. 0; -EIO when not (the error says how it
- * differs); or another -errno: it could not look. */
-int ce_traffic_unaffected(const struct ce_traffic *traffic, const char *id, int64_t slack_ns,
-                          struct ce_error *err);
 /* For verify, once it has seen those that are selected: the same for a probe that is not. 1:
  * untouched, which is added to the evidence (or so few are spared that none was found); 0: it was
  * hit all the same, and the evidence says how; or -errno. */

@@ -185,8 +185,11 @@ bool ce_witness_same(const struct ce_witness *witness)
 
 /* ---- what verify and verify_undo look at ---- */
 
-int ce_traffic_unaffected(const struct ce_traffic *traffic, const char *id, int64_t slack_ns,
-                          struct ce_error *err)
+/* A probe named `id` is answered through the route as it is directly, and at most `slack_ns` later.
+ * The best of a few tries counts: the machine may be busy. 0; -EIO when not (the error says how it
+ * differs); or another -errno: it could not look. */
+static int unaffected(const struct ce_traffic *traffic, const char *id, int64_t slack_ns,
+                      struct ce_error *err)
 {
     /* A server that is behind with its work takes a while until nobody waits. */
     enum { TRIES = 5, TRIES_MAX = 200 };
@@ -216,7 +219,7 @@ int ce_traffic_verify_spared(const struct ce_traffic *traffic, ce_hits_fn *hits,
     struct ce_error why = {0};
     if (ce_probe_pick(hits, ctx, false, 0, id, NULL) < 0)
         return 1;
-    int r = ce_traffic_unaffected(traffic, id, slack_ns, &why);
+    int r = unaffected(traffic, id, slack_ns, &why);
     if (r == 0) {
         size_t n = strlen(evidence->text);
         snprintf(evidence->text + n, sizeof evidence->text - n,
@@ -314,7 +317,7 @@ int ce_traffic_verify_undo(const struct ce_traffic *traffic, ce_hits_fn *hits, c
     if (hits && ce_probe_pick(hits, ctx, true, 0, id, err) < 0)
         return -ENOENT;
     struct ce_error why = {0};
-    int r = ce_traffic_unaffected(traffic, id, slack_ns, &why);
+    int r = unaffected(traffic, id, slack_ns, &why);
     /* That a server has died is not left of the fault; recovery waits for it. */
     if (r == 0 || (r != -EIO && is_gone(traffic, id)))
         return 0;

@@ -102,9 +102,6 @@ static void put_load(struct program *program, const struct sock_filter *old)
         put(program, BPF_LDX | BPF_MEM | BPF_W, VALUE, CONTEXT,
             offsetof(struct __sk_buff, protocol), 0);
         put(program, BPF_ALU | BPF_END | BPF_TO_BE, VALUE, 0, 0, 16);
-    } else if (old->k == (uint32_t)(SKF_AD_OFF + SKF_AD_MARK)) {
-        put(program, BPF_LDX | BPF_MEM | BPF_W, VALUE, CONTEXT, offsetof(struct __sk_buff, mark),
-            0);
     } else {
         put(program, BPF_LD | BPF_ABS | size, 0, 0, 0, (int32_t)old->k);
     }

@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,11 +11,9 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/seam.h"
 #include "base/spawn.h"
 #include "host/agent.h"
@@ -330,15 +327,8 @@ static int try_open(void *ctx)
 int ce_devices_try(const struct ce_devices_denied *denied, const char *path, struct ce_error *err)
 {
     struct trial trial = {.folder = denied->folder, .path = path};
-    struct ce_spawn how = {.function = try_open, .ctx = &trial, .parent_death_signal = SIGKILL};
-    struct ce_process_id id;
-    int gate, status = -1;
-    CE_TRY(ce_spawn(&how, &id, &gate, err));
-    int r = ce_spawn_go(gate, err);
-    if (ce_process_reap(&id, 5 * CE_SECOND, &status) < 0)
-        (void)ce_process_end(&id, CE_SECOND, NULL);
-    CE_TRY(r);
-    if (status < 0 || !WIFEXITED(status) || WEXITSTATUS(status) == 255)
+    int code = ce_spawn_try(try_open, &trial, 0, err);
+    if (code == 255)
         return ce_fail(err, EIO, "no process could be made among the target's to open '%s'", path);
-    return WEXITSTATUS(status);
+    return code;
 }

@@ -18,17 +18,12 @@ static const int64_t settle_within = 3 * CE_SECOND;
 
 /* How the two versions of control groups spell the same thing. */
 static const struct spelling {
-    const char *name, *tag, *controller;
+    const char *tag, *controller;
     const char *file, *freeze, *thaw;
 } spellings[] = {
-    [CE_FREEZER_V2] = {"cgroup v2", "v2", NULL, "cgroup.freeze", "1", "0"},
-    [CE_FREEZER_V1] = {"cgroup v1 freezer", "v1", "freezer", "freezer.state", "FROZEN", "THAWED"},
+    [CE_FREEZER_V2] = {"v2", NULL, "cgroup.freeze", "1", "0"},
+    [CE_FREEZER_V1] = {"v1", "freezer", "freezer.state", "FROZEN", "THAWED"},
 };
-
-const char *ce_freezer_kind_name(enum ce_freezer_kind kind)
-{
-    return spellings[kind].name;
-}
 
 bool ce_freezer_frozen(enum ce_freezer_kind kind, const char *folder)
 {

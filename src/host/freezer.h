@@ -15,7 +15,6 @@ enum ce_freezer_kind {
     CE_FREEZER_V2 = 0,
     CE_FREEZER_V1,
 };
-const char *ce_freezer_kind_name(enum ce_freezer_kind kind); /* "cgroup v2", "cgroup v1 freezer" */
 
 /* Notes "leave-group", then makes the group, moves the processes in and freezes them. *ret_note and
  * *ret_folder (the group; free with free()) are set as soon as there is a note, also on failure:

@@ -40,7 +40,8 @@ static const struct {
     const char *file, *value;
 } lifted[] = {
     {"cgroup.freeze", "0"},     {"freezer.state", "THAWED"}, {"cpu.max", "max"},
-    {"cpu.cfs_quota_us", "-1"}, {"devices.allow", "a"},
+    {"cpu.cfs_quota_us", "-1"}, {"cpu.weight", "100"},       {"cpu.shares", "1024"},
+    {"devices.allow", "a"},
 };
 /* A line per device, and what follows its number to say: no limit. */
 static const struct {

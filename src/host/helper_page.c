@@ -12,12 +12,12 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/seam.h"
+#include "journal/undo_files.h"
 
 struct ce_helper_control {
     struct ce_helper_page *page;
     char *path;
-    dev_t dev;
-    ino_t ino;
+    struct stat st;
 };
 
 static int map(const char *path, struct ce_helper_page **ret_page, struct stat *ret_stat)
@@ -66,8 +66,7 @@ int ce_helper_control_open(const char *folder, struct ce_helper_control **ret_co
         ce_helper_control_close(control);
         return ce_fail(err, -r, "the helpers at '%s' cannot be reached: %s", folder, strerror(-r));
     }
-    control->dev = st.st_dev;
-    control->ino = st.st_ino;
+    control->st = st;
     *ret_control = control;
     return 0;
 }
@@ -100,10 +99,11 @@ static int note_disarm(const struct ce_helper_control *control, struct ce_journa
     if (*word_of(control->page, what) != 0)
         return ce_fail(err, EBUSY, "another fault acts through the %s helper at '%s' already", what,
                        control->path);
-    json_t *args =
-        json_pack("{s:s, s:I, s:I, s:s}", "path", control->path, "dev", (json_int_t)control->dev,
-                  "ino", (json_int_t)control->ino, "what", what);
-    int note = args ? ce_undo_note(journal, "disarm-helpers", args, err) : ce_fail_memory(err);
+    ce_autojson json_t *args = ce_undo_file_args(&control->st);
+    if (!args || json_object_set_new(args, "path", json_string(control->path)) < 0 ||
+        json_object_set_new(args, "what", json_string(what)) < 0)
+        return ce_fail_memory(err);
+    int note = ce_undo_note(journal, "disarm-helpers", ce_take(args), err);
     CE_TRY(note);
     *ret_note = note;
     return 0;
@@ -112,17 +112,14 @@ static int note_disarm(const struct ce_helper_control *control, struct ce_journa
 static int disarm(const json_t *args, struct ce_error *err)
 {
     const char *path, *what;
-    json_int_t dev, ino;
     struct ce_helper_page *page;
     struct stat st;
-    if (json_unpack((json_t *)args, "{s:s, s:I, s:I, s:s}", "path", &path, "dev", &dev, "ino", &ino,
-                    "what", &what) < 0)
+    if (json_unpack((json_t *)args, "{s:s, s:s}", "path", &path, "what", &what) < 0)
         return ce_fail(err, EINVAL, "the note does not say which helpers are meant");
     int r = map(path, &page, &st);
     if (r == -ENOENT) /* whoever listened there has been taken down */
         return 0;
-    if (r == -EPROTO || r == -ELOOP ||
-        (r == 0 && (st.st_dev != (dev_t)dev || st.st_ino != (ino_t)ino))) {
+    if (r == -EPROTO || r == -ELOOP || (r == 0 && !ce_undo_is_same_file(args, &st))) {
         if (r == 0)
             (void)munmap(page, sizeof *page);
         return CE_UNDO_FOREIGN;

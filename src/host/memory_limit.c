@@ -38,7 +38,9 @@ static const char *press_file(bool v1)
 /* Where a path as /proc/PID/cgroup has it leads: memory is in one of the two hierarchies only. */
 static int locate(const char *path, char **ret_folder, struct ce_error *err)
 {
-    if (strncmp(path, "/sys/fs/cgroup/", 15) == 0) {
+    static const char mounted[] = "/sys/fs/cgroup";
+    const size_t n = sizeof mounted - 1;
+    if (strncmp(path, mounted, n) == 0 && (path[n] == '/' || path[n] == '\0')) {
         *ret_folder = strdup(path);
         return *ret_folder ? 0 : ce_fail_memory(err);
     }
@@ -61,7 +63,7 @@ static int refuse_group_of(pid_t pid, const struct ce_memory_group *group, struc
         if (stat(folder, &st) == 0 && st.st_dev == group->dev && st.st_ino == group->ino)
             return ce_fail(err, EPERM,
                            "the memory limit of control group '%s' binds process %d%s, so it is "
-                           "left alone: name the group of the model server",
+                           "left alone: name a target in a group without that process",
                            group->folder, (int)pid,
                            pid == getpid() ? ", which is ChaosEater itself" : "");
         char *slash = strrchr(folder, '/');

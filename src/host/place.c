@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <linux/nsfs.h>
+#include <pwd.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -72,6 +73,25 @@ int ce_place_here(struct ce_place *ret_place, struct ce_error *err)
     return ce_place_of_process(&id, ret_place, err);
 }
 
+/* The kernel shows the namespaces of a process to its owner and to root. */
+static int fail_foreign(struct ce_error *err, pid_t pid)
+{
+    char path[40];
+    struct stat info;
+    snprintf(path, sizeof path, "/proc/%d", (int)pid);
+    const struct passwd *owner = stat(path, &info) == 0 ? getpwuid(info.st_uid) : NULL;
+    if (stat(path, &info) < 0)
+        return ce_fail(err, ESRCH, "process %d is gone", (int)pid);
+    if (info.st_uid == geteuid())
+        return ce_fail(err, EPERM,
+                       "process %d may do what you may not, so its namespaces cannot be seen: "
+                       "only root can act on it",
+                       (int)pid);
+    return ce_fail(err, EPERM, "process %d belongs to %s%.32s: only %sroot can act on it", (int)pid,
+                   owner ? "" : "another user", owner ? owner->pw_name : "",
+                   info.st_uid == 0 ? "" : "that user and ");
+}
+
 int ce_place_of_process(const struct ce_process_id *id, struct ce_place *ret_place,
                         struct ce_error *err)
 {
@@ -84,6 +104,8 @@ int ce_place_of_process(const struct ce_process_id *id, struct ce_place *ret_pla
         char path[48];
         snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)id->pid, wanted[i].file);
         *wanted[i].inode = inode_of(path);
+        if (*wanted[i].inode == 0 && (errno == EACCES || errno == EPERM))
+            return fail_foreign(err, id->pid);
         if (*wanted[i].inode == 0 && errno != ENOENT)
             return ce_fail(err, errno, "cannot see the namespaces of process %d: %s", (int)id->pid,
                            strerror(errno));
@@ -163,6 +185,14 @@ static int open_of_process(pid_t pid, const struct kind *kind, uint64_t inode)
     return fd >= 0 && fstat(fd, &st) == 0 && (uint64_t)st.st_ino == inode ? ce_take_fd(fd) : -1;
 }
 
+static bool is_in(pid_t pid, const struct kind *kind, uint64_t inode)
+{
+    char path[48];
+    struct stat st;
+    snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)pid, kind->file);
+    return stat(path, &st) == 0 && (uint64_t)st.st_ino == inode;
+}
+
 /* Any process that lives there will do. */
 static int search(const struct kind *kind, uint64_t inode, struct ce_process_id *ret_id)
 {
@@ -173,7 +203,8 @@ static int search(const struct kind *kind, uint64_t inode, struct ce_process_id 
     for (const struct dirent *entry; fd < 0 && (entry = readdir(processes));) {
         pid_t pid = (pid_t)atoi(entry->d_name);
         struct ce_process_id id;
-        if (pid <= 0 || ce_process_identify(pid, &id) < 0)
+        /* One look at each: this goes through all processes there are, and a fault waits for it. */
+        if (pid <= 0 || !is_in(pid, kind, inode) || ce_process_identify(pid, &id) < 0)
             continue;
         fd = open_of_process(pid, kind, inode);
         if (fd >= 0)

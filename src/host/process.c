@@ -125,48 +125,6 @@ bool ce_process_await_stopped(const struct ce_process_id *id, bool stopped)
     }
 }
 
-static int continue_process(const json_t *args, struct ce_error *err)
-{
-    struct ce_process_id id;
-    int r = ce_process_from_args(args, &id, err);
-    if (r != 0)
-        return r == CE_PROCESS_GONE ? 0 : r == CE_PROCESS_FOREIGN ? CE_UNDO_FOREIGN : r;
-    r = ce_process_signal(&id, SIGCONT);
-    if (r == -ESRCH)
-        return 0;
-    if (r < 0)
-        return ce_fail(err, -r, "cannot continue process %d: %s", (int)id.pid, strerror(-r));
-    return ce_process_await_stopped(&id, false)
-               ? 0
-               : ce_fail(err, EBUSY, "process %d is still stopped", (int)id.pid);
-}
-
-const struct ce_undo_op ce_undo_continue_process = {.name = "continue-process",
-                                                    .undo = continue_process};
-
-int ce_process_stop(struct ce_journal *journal, const struct ce_process_id *id, int *ret_note,
-                    struct ce_error *err)
-{
-    char state = ce_process_state(id);
-    if (state == 0 || state == 'Z')
-        return ce_fail(err, ESRCH, "process %d is gone", (int)id->pid);
-    if (state == 'T')
-        return ce_fail(err, EBUSY, "process %d is stopped already, by somebody else", (int)id->pid);
-    int note = ce_undo_note(journal, "continue-process", ce_process_args(id), err);
-    if (note < 0)
-        return note;
-    *ret_note = note;
-    if (ce_seam_no_effect())
-        return 0;
-    int r = ce_process_signal(id, SIGSTOP);
-    ce_seam_step("process: stopped");
-    if (r < 0)
-        return ce_fail(err, -r, "cannot stop process %d: %s", (int)id->pid, strerror(-r));
-    if (!ce_process_await_stopped(id, true))
-        return ce_fail(err, EBUSY, "process %d did not stop", (int)id->pid);
-    return 0;
-}
-
 /* ---- looking ---- */
 
 int64_t ce_process_cpu_time(const struct ce_process_id *id)

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Processes: ending and stopping them in a way that can be undone, and seeing from outside what
- * they do.
+/* Processes: ending them in a way that can be undone, and seeing from outside what they do.
  *
  * Notes about processes carry {pid, start, boot}. After a reboot, or when the process is gone,
  * there is nothing to undo; when another process has its pid by then, undo reports it as foreign
@@ -22,16 +21,11 @@ int ce_process_from_args(const json_t *args, struct ce_process_id *ret_id, struc
  * until it is gone. Returns the note. */
 int ce_undo_note_process(struct ce_journal *journal, const struct ce_process_id *id,
                          struct ce_error *err);
-/* Notes "continue-process", then stops the process by SIGSTOP and waits until it has stopped.
- * -EBUSY when it already was. *ret_note is set as soon as there is one, also on failure. */
-int ce_process_stop(struct ce_journal *journal, const struct ce_process_id *id, int *ret_note,
-                    struct ce_error *err);
+extern const struct ce_undo_op ce_undo_end_process;
 
 /* Waits until all threads of the process are stopped, or none is any more. False when that takes
  * too long; a process that has ended is not stopped. */
 bool ce_process_await_stopped(const struct ce_process_id *id, bool stopped);
-
-extern const struct ce_undo_op ce_undo_end_process, ce_undo_continue_process;
 
 /* SIGKILL. The process is not reaped: that is its parent's affair. -ETIMEDOUT when it is not gone
  * within two seconds. */

@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/identity.h"
 #include "base/seam.h"
 #include "journal/journal_internal.h"
 
@@ -32,6 +33,23 @@ static int split_path(const char *path, char **ret_folder, char **ret_name, stru
     return 0;
 }
 
+json_t *ce_undo_file_args(const struct stat *st)
+{
+    char boot[CE_BOOT_ID_SIZE];
+    ce_boot_id(boot);
+    return json_pack("{s:I, s:I, s:s}", "dev", (json_int_t)st->st_dev, "ino",
+                     (json_int_t)st->st_ino, "boot", boot);
+}
+
+bool ce_undo_is_same_file(const json_t *args, const struct stat *st)
+{
+    const char *boot = json_string_value(json_object_get(args, "boot"));
+    bool same_boot = !boot || !ce_boot_is_another(boot);
+    return json_integer_value(json_object_get(args, "ino")) == (json_int_t)st->st_ino &&
+           (!same_boot ||
+            json_integer_value(json_object_get(args, "dev")) == (json_int_t)st->st_dev);
+}
+
 /* Opens the folder of `path` if it is still the one that was noted. 0 and *ret_fd (-1 when there is
  * no such folder), or CE_UNDO_FOREIGN. */
 static int open_folder(const json_t *args, const char *folder, int *ret_fd, struct ce_error *err)
@@ -44,8 +62,7 @@ static int open_folder(const json_t *args, const char *folder, int *ret_fd, stru
     struct stat st;
     if (fd < 0 || fstat(fd, &st) < 0)
         return ce_fail(err, errno, "cannot open folder '%s': %s", folder, strerror(errno));
-    if (json_integer_value(json_object_get(args, "dev")) != (json_int_t)st.st_dev ||
-        json_integer_value(json_object_get(args, "ino")) != (json_int_t)st.st_ino)
+    if (!ce_undo_is_same_file(args, &st))
         return CE_UNDO_FOREIGN;
     *ret_fd = ce_take_fd(fd);
     return 0;
@@ -205,6 +222,17 @@ static int folder_identity(const char *path, struct stat *ret_folder, struct ce_
     return 0;
 }
 
+/* A note of all that both say. Takes ownership of `args`. */
+static int note_both(struct ce_journal *journal, const char *op, json_t *args, json_t *more,
+                     struct ce_error *err)
+{
+    if (!args || !more || json_object_update(args, more) < 0) {
+        json_decref(args);
+        return ce_fail_memory(err);
+    }
+    return ce_undo_note(journal, op, args, err);
+}
+
 int ce_undo_note_file(struct ce_journal *journal, const char *path, char **ret_image,
                       struct ce_error *err)
 {
@@ -223,13 +251,11 @@ int ce_undo_note_file(struct ce_journal *journal, const char *path, char **ret_i
     ce_seam_step("journal: before-image");
     char sha256[CE_SHA256_HEX];
     CE_TRY(ce_sha256_file(image, sha256, err));
-    int note =
-        ce_undo_note(journal, "restore-file",
-                     json_pack("{s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I}", "path", real, "image",
-                               image, "sha256", sha256, "mode", (int)(st.st_mode & 07777), "uid",
-                               (json_int_t)st.st_uid, "gid", (json_int_t)st.st_gid, "dev",
-                               (json_int_t)folder.st_dev, "ino", (json_int_t)folder.st_ino),
-                     err);
+    json_t *args = ce_undo_file_args(&folder);
+    ce_autojson json_t *more = json_pack(
+        "{s:s, s:s, s:s, s:i, s:I, s:I}", "path", real, "image", image, "sha256", sha256, "mode",
+        (int)(st.st_mode & 07777), "uid", (json_int_t)st.st_uid, "gid", (json_int_t)st.st_gid);
+    int note = note_both(journal, "restore-file", args, more, err);
     if (note > 0 && ret_image)
         *ret_image = ce_take(image);
     return note;
@@ -272,8 +298,6 @@ int ce_undo_note_tree(struct ce_journal *journal, const char *path, struct ce_er
     ce_autofree char *whole = ce_format("%s/%s", real, name);
     if (!whole)
         return ce_fail_memory(err);
-    return ce_undo_note(journal, "remove-tree",
-                        json_pack("{s:s, s:I, s:I}", "path", whole, "dev",
-                                  (json_int_t)folder.st_dev, "ino", (json_int_t)folder.st_ino),
-                        err);
+    ce_autojson json_t *more = json_pack("{s:s}", "path", whole);
+    return note_both(journal, "remove-tree", ce_undo_file_args(&folder), more, err);
 }

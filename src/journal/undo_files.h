@@ -3,6 +3,9 @@
 #ifndef CE_JOURNAL_UNDO_FILES_H
 #define CE_JOURNAL_UNDO_FILES_H
 
+#include <stdbool.h>
+#include <sys/stat.h>
+
 #include "journal/journal.h"
 
 /* "restore-file": `path` gets its old bytes back from a before-image that this call copies,
@@ -26,6 +29,12 @@ char *ce_undo_kept_image(const char *state_dir, const char *name, const char *sh
  * it. -EEXIST when there already is something of that name: it would not be ours to remove. Returns
  * the note. */
 int ce_undo_note_tree(struct ce_journal *journal, const char *path, struct ce_error *err);
+
+/* {"dev", "ino", "boot"} of a file or folder, for notes. NULL: no memory. */
+json_t *ce_undo_file_args(const struct stat *st);
+/* Whether it is the one of which a note has "dev", "ino" and "boot". After a reboot the inode alone
+ * says so, with the path that led to it: filesystems are numbered anew then. */
+bool ce_undo_is_same_file(const json_t *args, const struct stat *st);
 
 extern const struct ce_undo_op ce_undo_restore_file, ce_undo_remove_tree;
 

@@ -101,6 +101,34 @@ int ce_helpers_init(unsigned which, const char *preload, const char *others, con
     return 0;
 }
 
+/* What the document has the program load, or this process's environment does. */
+static const char *preloaded(const struct ce_names *given)
+{
+    static const char preload[] = "LD_PRELOAD=";
+    for (size_t i = given->count; i > 0; i--)
+        if (strncmp(given->names[i - 1], preload, strlen(preload)) == 0)
+            return given->names[i - 1] + strlen(preload);
+    return getenv("LD_PRELOAD");
+}
+
+int ce_helpers_env(unsigned which, const struct ce_names *given, const char *folder, char *more,
+                   struct ce_helpers *ret_helpers, struct ce_names *ret_env, struct ce_error *err)
+{
+    CE_TRY(ce_helpers_init(which, "LD_PRELOAD", preloaded(given), folder, ret_helpers, err));
+    struct ce_names env = {
+        .names = calloc(given->count + CE_HELPER_VARIABLES_MAX + 2, sizeof *env.names)};
+    if (!env.names)
+        return ce_fail_memory(err);
+    for (size_t i = 0; i < given->count; i++)
+        env.names[env.count++] = given->names[i];
+    for (size_t i = 0; i < ret_helpers->count; i++)
+        env.names[env.count++] = ret_helpers->variables[i];
+    if (more)
+        env.names[env.count++] = more;
+    *ret_env = env;
+    return 0;
+}
+
 void ce_helpers_done(struct ce_helpers *helpers)
 {
     for (size_t i = 0; i < helpers->count; i++)

@@ -14,6 +14,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "host/helper_bits.h"
 
 enum { CE_HELPER_VARIABLES_MAX = 2, CE_HELPER_PROGRAMS_MAX = 1 };
@@ -31,6 +32,11 @@ struct ce_helpers {
  * exist. -ENOENT: a helper was not built or installed. End it with ce_helpers_done(). */
 int ce_helpers_init(unsigned which, const char *preload, const char *others, const char *folder,
                     struct ce_helpers *ret, struct ce_error *err);
+/* The same for a program that loads them itself, with its whole environment: what the document says
+ * of it (`given`), then what the helpers need, then `more` (NULL: nothing); the last one of a name
+ * holds. The list is the caller's to free; it borrows its texts. */
+int ce_helpers_env(unsigned which, const struct ce_names *given, const char *folder, char *more,
+                   struct ce_helpers *ret_helpers, struct ce_names *ret_env, struct ce_error *err);
 void ce_helpers_done(struct ce_helpers *helpers); /* a zeroed one is fine */
 /* The command behind its prefix. Free the list with free(); it borrows its texts. NULL: no memory.
  */

@@ -343,8 +343,6 @@ void ce_client_forget(struct ce_client *client);
 enum ce_step ce_client_leave(struct ce_client *client);
 /* Whether all of `out` is out. */
 bool ce_client_flush(struct ce_client *client);
-/* Whether the connection stays open after an answer that is given now. */
-bool ce_client_keeps(struct ce_client *client);
 /* GO when the hooks hold the message no longer. */
 enum ce_step ce_client_hold(struct ce_client *client);
 /* Carries out what hooks decided: the answer; NULL or the text for X-Chaos-Fault; letting go. */
@@ -354,8 +352,6 @@ void ce_client_let_go(struct ce_hooked *hooked, bool hung);
 /* Answers with an error of the proxy's own: one sentence, ending in a newline. */
 enum ce_step ce_client_fail(struct ce_client *client, int status, const char *fmt, ...)
     CE_PRINTF(3, 4);
-/* Gives the answer to the client. Takes `data`, which may be NULL: no memory. */
-enum ce_step ce_client_answer(struct ce_client *client, char *data, size_t size);
 /* The response is out: on to the next request, or to the end. */
 enum ce_step ce_client_finish(struct ce_client *client, bool upstream_reusable);
 
@@ -373,8 +369,6 @@ enum ce_step ce_request_head(struct ce_client *client);
 enum ce_step ce_request_collect(struct ce_client *client);
 enum ce_step ce_request_held(struct ce_client *client);
 enum ce_step ce_request_forward(struct ce_client *client);
-/* Sees to it that a silent upstream is noticed. */
-void ce_request_watch(struct ce_client *client);
 /* Reads more of the body, without letting the buffer grow. 1, 0 when there is none now, or
  * negative: -EPROTO when it is malformed, -ECONNRESET when the client went away. */
 int ce_request_read(struct ce_client *client);

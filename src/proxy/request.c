@@ -378,7 +378,8 @@ int ce_request_push(struct ce_client *client)
     return r < 0 ? r : r > 0 || progress;
 }
 
-void ce_request_watch(struct ce_client *client)
+/* Sees to it that a silent upstream is noticed. */
+static void watch(struct ce_client *client)
 {
     client->progress = client->lane->worker->now;
     ce_client_watch(client);
@@ -419,7 +420,7 @@ enum ce_step ce_request_forward(struct ce_client *client)
         return CE_WAIT;
     if (!client->upstream) {
         int r = ce_upstream_take(client, client->retried || client->tried > 0, NULL);
-        ce_request_watch(client);
+        watch(client);
         if (r < 0)
             return ce_request_refused(client, -r);
     }

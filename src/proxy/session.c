@@ -123,7 +123,8 @@ bool ce_client_flush(struct ce_client *client)
 
 /* ---- answers of the proxy's own ---- */
 
-bool ce_client_keeps(struct ce_client *client)
+/* Whether the connection stays open after an answer that is given now. */
+static bool keeps(struct ce_client *client)
 {
     /* A client that still waits for "100 Continue" may or may not send its body after this answer.
      */
@@ -132,7 +133,8 @@ bool ce_client_keeps(struct ce_client *client)
     return client->keep_alive;
 }
 
-enum ce_step ce_client_answer(struct ce_client *client, char *data, size_t size)
+/* Takes `data`, which may be NULL: no memory. */
+static enum ce_step give(struct ce_client *client, char *data, size_t size)
 {
     int r =
         data ? ce_buffer_append(&client->out, &client->lane->worker->blocks, data, size) : -ENOMEM;
@@ -164,11 +166,11 @@ enum ce_step ce_client_fail(struct ce_client *client, int status, const char *fm
         .body_size = strlen(sentence),
         .mark = ce_client_mark(client, mark),
         .to_head_request = client->is_head,
-        .close = !ce_client_keeps(client),
+        .close = !keeps(client),
     };
     size_t size = 0;
     char *data = ce_message_answer(&answer, &size);
-    return ce_client_answer(client, data, size);
+    return give(client, data, size);
 }
 
 /* ---- what hooks want ---- */
@@ -191,11 +193,11 @@ enum ce_step ce_client_answer_hooked(struct ce_client *client)
         .body_size = hooked->body_size,
         .mark = ce_client_mark(client, mark),
         .to_head_request = client->is_head,
-        .close = !ce_client_keeps(client),
+        .close = !keeps(client),
     };
     size_t size = 0;
     char *data = ce_message_answer(&answer, &size);
-    return ce_client_answer(client, data, size);
+    return give(client, data, size);
 }
 
 enum ce_step ce_client_hold(struct ce_client *client)

@@ -117,6 +117,65 @@ static int fail_several(struct ce_error *err, const char *name, const struct mat
                    all->count, name, pids, all->count > SHOWN_MAX ? ", ..." : "");
 }
 
+/* "python3 -m http.server": a command line is shown with blanks for the ends of its words. */
+static bool mentions(pid_t pid, const char *name, char *shown, size_t size)
+{
+    char path[40];
+    ce_autofree char *line = NULL;
+    size_t length;
+    snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pid);
+    if (ce_file_read(path, 1 << 20, &line, &length, NULL) < 0 || length == 0)
+        return false;
+    for (size_t i = 0; i + 1 < length; i++)
+        if (line[i] == '\0' || line[i] == '\n')
+            line[i] = ' ';
+    snprintf(shown, size, "%s", line);
+    return strstr(line, name) != NULL;
+}
+
+/* Not the one that looks, nor the shell or sudo that it was started from: they have the name in
+ * their command lines because it was typed there. */
+static bool is_above_us(pid_t pid)
+{
+    struct ce_process_id id;
+    struct ce_process_list below = {0};
+    bool above = ce_process_identify(pid, &id) == 0 && ce_process_tree(&id, &below, NULL) == 0 &&
+                 list_has(&below, getpid());
+    ce_process_list_done(&below);
+    return above;
+}
+
+/* Nothing is called so; but what runs a module of that name, say, can be named by its pid. */
+static int fail_none(struct ce_error *err, const char *name, const char *user, const uid_t *uid)
+{
+    char shown[CE_TEXT_SHOWN_SIZE], first[CE_TEXT_SHOWN_SIZE] = "", line[256];
+    size_t count = 0;
+    pid_t first_pid = 0;
+    DIR *proc = opendir("/proc");
+    for (const struct dirent *entry; proc && (entry = readdir(proc));) {
+        pid_t pid = isdigit((unsigned char)entry->d_name[0]) ? atoi(entry->d_name) : 0;
+        if (pid <= 0 || (uid && !belongs_to(pid, *uid)) || !mentions(pid, name, line, sizeof line) ||
+            is_above_us(pid))
+            continue;
+        if (count++ > 0)
+            continue;
+        first_pid = pid;
+        ce_text_show(line, first);
+    }
+    if (proc)
+        closedir(proc);
+    ce_text_show(name, shown);
+    if (count == 0)
+        return ce_fail(err, ESRCH, "no process%s%s is called '%s'", user ? " of user " : "",
+                       user ? user : "", shown);
+    return ce_fail(err, ESRCH,
+                   "no process%s%s is called '%s'; %zu ha%s it in %s command line: pid %d (%s)%s; "
+                   "target.pid names one",
+                   user ? " of user " : "", user ? user : "", shown, count,
+                   count == 1 ? "s" : "ve", count == 1 ? "its" : "their", (int)first_pid, first,
+                   count == 1 ? "" : " and others");
+}
+
 int ce_find_process(const char *name, const char *user, struct ce_process_id *ret_id,
                     struct ce_error *err)
 {
@@ -126,8 +185,7 @@ int ce_find_process(const char *name, const char *user, struct ce_process_id *re
         CE_TRY(user_id(user, &uid, err));
     CE_TRY(collect(name, user ? &uid : NULL, &all, err));
     if (all.count == 0)
-        return ce_fail(err, ESRCH, "no process%s%s is called '%s'", user ? " of user " : "",
-                       user ? user : "", name);
+        return fail_none(err, name, user, user ? &uid : NULL);
     for (size_t i = 0; i < all.count; i++)
         if (all.count == 1 || is_above_all(&all, &all.ids[i])) {
             *ret_id = all.ids[i];

@@ -128,4 +128,18 @@ static inline bool place_world_do(const struct place_world *w, const char *comma
     return output.status == 0;
 }
 
+/* Of its loopback. */
+static inline struct sockaddr_storage place_address(int family, uint16_t port)
+{
+    struct sockaddr_storage any = {.ss_family = (sa_family_t)family};
+    if (family == AF_INET6) {
+        ((struct sockaddr_in6 *)&any)->sin6_addr = in6addr_loopback;
+        ((struct sockaddr_in6 *)&any)->sin6_port = htons(port);
+    } else {
+        ((struct sockaddr_in *)&any)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        ((struct sockaddr_in *)&any)->sin_port = htons(port);
+    }
+    return any;
+}
+
 #endif

@@ -2,7 +2,6 @@
 /* System calls that are answered: a Python program that was started through chaoseater-door and
  * says what an expression is worth, and a static one, while this test gives the orders. */
 #include <dirent.h>
-#include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -17,6 +16,7 @@
 #include "host/storage/storage_probe.h"
 #include "pipeline/helpers.h"
 #include "pipeline_world.h"
+#include "python.h"
 
 static const struct ce_undo_op *const undo_ops[] = {&ce_undo_disarm_door, NULL};
 
@@ -41,12 +41,7 @@ static const char program[] =
     "back = []\n"
     "def behind(call, *args):\n"
     "    t = threading.Thread(target=lambda: back.append(may(call, *args)), daemon=True)\n"
-    "    t.start(); return t\n"
-    "print('ready', flush=True)\n"
-    "for line in sys.stdin:\n"
-    "    try: value = eval(line)\n"
-    "    except SyntaxError: value = exec(line)\n"
-    "    print(value, flush=True)\n";
+    "    t.start(); return t\n" PYTHON_ANSWERS;
 
 struct lab {
     char folder[64], disk[80], helpers[80];
@@ -54,26 +49,12 @@ struct lab {
     struct ce_journal *journal;
     struct ce_subject subject;
     struct ce_storage *storage;
-    struct ce_process_id process;
-    int to;
-    FILE *from;
-    char answer[512];
+    struct python python;
 };
-
-static const char *read_answer(struct lab *lab)
-{
-    struct pollfd wait = {.fd = fileno(lab->from), .events = POLLIN};
-    if (poll(&wait, 1, 30000) != 1 || !fgets(lab->answer, sizeof lab->answer, lab->from))
-        return "(nothing)";
-    lab->answer[strcspn(lab->answer, "\n")] = '\0';
-    return lab->answer;
-}
 
 static const char *ask(struct lab *lab, const char *expression)
 {
-    if (dprintf(lab->to, "%s\n", expression) < 0)
-        return "(gone)";
-    return read_answer(lab);
+    return python_ask(&lab->python, expression);
 }
 #define ASK(expression)        ask(&lab, expression)
 #define SAYS(expression, what) CHECK_TEXT(ASK(expression), what)
@@ -100,28 +81,22 @@ static int start(struct lab *lab, const char *const *argv, int in, int out,
 static int start_python(struct lab *lab, struct ce_error *err)
 {
     static const char *const argv[] = {"/usr/bin/python3", "-c", program, NULL};
-    int in[2], out[2];
-    if (pipe2(in, O_CLOEXEC) < 0 || pipe2(out, O_CLOEXEC) < 0)
-        return ce_fail(err, errno, "pipe");
-    lab->to = in[1];
-    lab->from = fdopen(out[0], "r");
-    setvbuf(lab->from, NULL, _IONBF, 0);
-    ce_autofd int its_in = in[0];
-    ce_autofd int its_out = out[1];
-    CE_TRY(start(lab, argv, its_in, its_out, &lab->process, err));
-    if (strcmp(read_answer(lab), "ready") != 0)
-        return ce_fail(err, EPROTO, "the process does not begin: %s", lab->answer);
+    ce_autofd int its_in = -1;
+    ce_autofd int its_out = -1;
+    CE_TRY(python_pipes(&lab->python, &its_in, &its_out, err));
+    CE_TRY(start(lab, argv, its_in, its_out, &lab->python.process, err));
+    CE_TRY(python_await(&lab->python, err));
     char line[160];
     snprintf(line, sizeof line, "os.chdir('%s')", lab->disk);
     (void)ask(lab, line);
     (void)ask(lab, "f = new('f'); other = new('../other')");
-    return ce_place_of_process(&lab->process, &lab->subject.place, err);
+    return ce_place_of_process(&lab->python.process, &lab->subject.place, err);
 }
 
 static int lab_open(struct lab *lab, struct ce_error *err)
 {
     find_program();
-    *lab = (struct lab){.folder = "/tmp/ce-door-XXXXXX", .to = -1};
+    *lab = (struct lab){.folder = "/tmp/ce-door-XXXXXX", .python.to = -1};
     if (!mkdtemp(lab->folder))
         return ce_fail(err, errno, "mkdtemp");
     snprintf(lab->disk, sizeof lab->disk, "%s/disk", lab->folder);
@@ -131,7 +106,7 @@ static int lab_open(struct lab *lab, struct ce_error *err)
         return ce_fail(err, errno, "mkdir");
     CE_TRY(ce_journal_create(lab->state, "test", undo_ops, &lab->journal, err));
     CE_TRY(start_python(lab, err));
-    lab->subject.process = lab->process;
+    lab->subject.process = lab->python.process;
     lab->subject.has = CE_SUBJECT_PROCESS | CE_SUBJECT_FOLDER | CE_SUBJECT_HELPERS;
     memcpy(lab->subject.folder, lab->disk, sizeof lab->disk);
     memcpy(lab->subject.helpers, lab->helpers, sizeof lab->helpers);
@@ -176,12 +151,7 @@ static void lab_close(struct lab *lab)
     if (!*lab->folder)
         return;
     (void)ce_storage_end(lab->storage, NULL);
-    if (lab->process.pid > 0)
-        (void)ce_process_end(&lab->process, patience, NULL);
-    if (lab->to >= 0)
-        (void)close(lab->to);
-    if (lab->from)
-        (void)fclose(lab->from);
+    python_end(&lab->python, patience);
     CHECK(await(lab, NULL, 0));
     ce_journal_close(lab->journal);
     free(lab->state);

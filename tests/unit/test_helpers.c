@@ -2,7 +2,6 @@
 /* Helpers inside a process that has loaded them: a Python program that says what an expression is
  * worth, while this test gives the orders. */
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -14,6 +13,7 @@
 #include "pipeline/beside.h"
 #include "pipeline/helpers.h"
 #include "pipeline_world.h"
+#include "python.h"
 
 static const struct ce_undo_op *const undo_ops[] = {&ce_undo_disarm_helpers, NULL};
 
@@ -42,52 +42,29 @@ static const char program[] =
     "    c = threading.Condition()\n"
     "    with c: c.wait(s)\n"
     "def sleep(s):\n"
-    "    import asyncio; asyncio.run(asyncio.sleep(s))\n"
-    "print('ready', flush=True)\n"
-    "for line in sys.stdin:\n"
-    "    try: value = eval(line)\n"
-    "    except SyntaxError: value = exec(line)\n"
-    "    print(value, flush=True)\n";
+    "    import asyncio; asyncio.run(asyncio.sleep(s))\n" PYTHON_ANSWERS;
 
 struct lab {
     char folder[64];
     char *state;
     struct ce_journal *journal;
     struct ce_helper_control *control;
-    struct ce_process_id process;
-    int to;
-    FILE *from;
-    char answer[256];
+    struct python python;
 };
-
-static const char *read_answer(struct lab *lab)
-{
-    struct pollfd wait = {.fd = fileno(lab->from), .events = POLLIN};
-    if (poll(&wait, 1, 30000) != 1 || !fgets(lab->answer, sizeof lab->answer, lab->from))
-        return "(nothing)";
-    lab->answer[strcspn(lab->answer, "\n")] = '\0';
-    return lab->answer;
-}
 
 static const char *ask(struct lab *lab, const char *expression)
 {
-    if (dprintf(lab->to, "%s\n", expression) < 0)
-        return "(gone)";
-    return read_answer(lab);
+    return python_ask(&lab->python, expression);
 }
 
 static int start_process(struct lab *lab, unsigned which, const char *others, struct ce_error *err)
 {
     static const char *const argv[] = {"/usr/bin/python3", "-c", program, NULL};
     CE_CLEANUP(ce_helpers_done) struct ce_helpers helpers = {.count = 0};
-    int in[2], out[2], gate;
-    if (pipe2(in, O_CLOEXEC) < 0 || pipe2(out, O_CLOEXEC) < 0)
-        return ce_fail(err, errno, "pipe");
-    lab->to = in[1];
-    lab->from = fdopen(out[0], "r");
-    setvbuf(lab->from, NULL, _IONBF, 0);
-    ce_autofd int its_in = in[0];
-    ce_autofd int its_out = out[1];
+    ce_autofd int its_in = -1;
+    ce_autofd int its_out = -1;
+    int gate;
+    CE_TRY(python_pipes(&lab->python, &its_in, &its_out, err));
     CE_TRY(ce_helpers_init(which, "LD_PRELOAD", others, lab->folder, &helpers, err));
     ce_autofree const char **env =
         ce_environment_with((const char *const *)helpers.variables, helpers.count);
@@ -96,17 +73,16 @@ static int start_process(struct lab *lab, unsigned which, const char *others, st
                              .fds = {{its_in, 0}, {its_out, 1}},
                              .fd_count = 2,
                              .parent_death_signal = SIGKILL};
-    CE_TRY(ce_spawn(&spawn, &lab->process, &gate, err));
+    CE_TRY(ce_spawn(&spawn, &lab->python.process, &gate, err));
     CE_TRY(ce_spawn_go(gate, err));
-    if (strcmp(read_answer(lab), "ready") != 0)
-        return ce_fail(err, EPROTO, "the process does not begin: %s", lab->answer);
+    CE_TRY(python_await(&lab->python, err));
     return ce_helper_control_open(lab->folder, &lab->control, err);
 }
 
 static int lab_open(struct lab *lab, unsigned which, const char *others, struct ce_error *err)
 {
     find_program();
-    *lab = (struct lab){.folder = "/tmp/ce-helpers-XXXXXX", .to = -1};
+    *lab = (struct lab){.folder = "/tmp/ce-helpers-XXXXXX", .python.to = -1};
     if (!mkdtemp(lab->folder))
         return ce_fail(err, errno, "mkdtemp");
     lab->state = ce_format("%s/state", lab->folder);
@@ -119,12 +95,7 @@ static int lab_open(struct lab *lab, unsigned which, const char *others, struct 
 
 static void lab_close(struct lab *lab)
 {
-    if (lab->process.pid > 0)
-        (void)ce_process_end(&lab->process, patience, NULL);
-    if (lab->to >= 0)
-        (void)close(lab->to);
-    if (lab->from)
-        (void)fclose(lab->from);
+    python_end(&lab->python, patience);
     ce_helper_control_close(lab->control);
     ce_journal_close(lab->journal);
     free(lab->state);
@@ -163,7 +134,7 @@ static bool took_about(struct lab *lab, const char *expression, int least)
     int took = atoi(ask(lab, expression));
     if (took >= least && took < 1000)
         return true;
-    printf("# %s: %d, %s\n", expression, took, lab->answer);
+    printf("# %s: %d, %s\n", expression, took, lab->python.answer);
     return false;
 }
 
@@ -484,8 +455,8 @@ static void a_prefix_stands_before_the_command(void)
 static void who_has_loaded_what_is_seen_from_outside(void)
 {
     LAB(lab, err, CE_HELPER_GPU, NULL);
-    CHECK(ce_helper_loaded(&lab.process, "libchaoseater-gpu.so"));
-    CHECK(!ce_helper_loaded(&lab.process, "libchaoseater-clock.so"));
+    CHECK(ce_helper_loaded(&lab.python.process, "libchaoseater-gpu.so"));
+    CHECK(!ce_helper_loaded(&lab.python.process, "libchaoseater-clock.so"));
 }
 
 int main(int argc, char **argv)

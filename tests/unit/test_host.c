@@ -261,15 +261,9 @@ static void only_the_very_process_is_touched(void)
     CHECK(undo(&ce_undo_end_process, &other, NULL) == CE_UNDO_FOREIGN);
     CHECK(undo(&ce_undo_end_process, &id, elsewhere) == 0);
     CHECK(works(&id));
-    CHECK(kill(id.pid, SIGSTOP) == 0);
-    AWAIT(ce_process_state(&id) == 'T');
-    CHECK(undo(&ce_undo_continue_process, &other, NULL) == CE_UNDO_FOREIGN);
-    CHECK(undo(&ce_undo_continue_process, &id, elsewhere) == 0);
-    CHECK(ce_process_state(&id) == 'T');
     CHECK(undo(&ce_undo_end_process, &id, NULL) == 0);
     CHECK(ce_process_state(&id) == 0); /* reaped, too */
     CHECK(undo(&ce_undo_end_process, &id, NULL) == 0);
-    CHECK(undo(&ce_undo_continue_process, &id, NULL) == 0);
 }
 
 static void a_note_that_makes_no_sense_is_refused(void)
@@ -280,23 +274,6 @@ static void a_note_that_makes_no_sense_is_refused(void)
         CHECK(ce_undo_ops[i]->undo(args, &err) == -EINVAL);
         CHECK(err.message[0] != '\0');
     }
-}
-
-static void a_stopped_process_stands_still_until_undone(void)
-{
-    WORLD(w);
-    struct ce_error err = {0};
-    struct ce_process_id id = worker_start();
-    int note = 0;
-    CHECK(works(&id));
-    REQUIRE_OK(ce_process_stop(w.journal, &id, &note, &err), err);
-    CHECK(note > 0 && ce_process_state(&id) == 'T' && stands_still(&id));
-    int second = 0;
-    CHECK(ce_process_stop(w.journal, &id, &second, &err) == -EBUSY && second == 0);
-    CHECK(ce_undo_now(w.journal, note, &err) == 0);
-    CHECK(works(&id));
-    worker_end(&id);
-    CHECK(ce_process_stop(w.journal, &id, &second, &err) == -ESRCH && second == 0);
 }
 
 /* ---- the freezer ---- */
@@ -370,8 +347,6 @@ static int hinder(const char *state, pid_t pid)
         free(group);
         CE_TRY(ce_undo_now(journal, note, &err));
     }
-    int note;
-    CE_TRY(ce_process_stop(journal, &id, &note, &err));
     CE_TRY(ce_undo_all(journal, NULL, &err));
     ce_journal_close(journal);
     return 0;
@@ -508,7 +483,6 @@ int main(int argc, char **argv)
     TEST(a_child_ends_with_its_maker);
     TEST(only_the_very_process_is_touched);
     TEST(a_note_that_makes_no_sense_is_refused);
-    TEST(a_stopped_process_stands_still_until_undone);
     TEST(a_process_is_frozen_and_thawed_v2);
     TEST(a_process_is_frozen_and_thawed_v1);
     TEST(a_crash_at_any_step_leaves_the_process_free);

@@ -201,35 +201,6 @@ static void a_refusal_is_known_to_the_sender(void)
     own_net(a_refusal_is_known_to_the_sender_in);
 }
 
-static void a_redirection_leads_elsewhere_and_spares_a_mark_in(void)
-{
-    struct ce_error err = {0};
-    struct sockaddr_storage name, mine;
-    int resolver = bound("127.0.0.1", 5300, &name), asker = bound("127.0.0.1", 0, &mine);
-    struct sockaddr_in far = {.sin_family = AF_INET, .sin_port = htons(53)};
-    CHECK(inet_pton(AF_INET, "127.5.5.5", &far.sin_addr) == 1);
-    struct ce_packet_filter filter = {
-        .direction = CE_PACKETS_OUT, .peer_port = 53, .spared_mark = 0xce};
-    struct ce_nft_deed deed = {.act = CE_NFT_REDIRECT, .share = 1, .number = 5300};
-    struct ce_nft nft;
-    char bytes[4];
-    REQUIRE_OK(ce_nft_begin(&filter, &deed, &nft, &err), err);
-    CHECK(sendto(asker, "ask", 3, 0, (struct sockaddr *)&far, sizeof far) == 3);
-    CHECK(recv(resolver, bytes, sizeof bytes, 0) == 3);
-    (void)close(asker);
-    asker = bound("127.0.0.1", 0, &mine);
-    CHECK(setsockopt(asker, SOL_SOCKET, SO_MARK, &(int){0xce}, sizeof(int)) == 0);
-    CHECK(sendto(asker, "ask", 3, 0, (struct sockaddr *)&far, sizeof far) == 3);
-    CHECK(recv(resolver, bytes, sizeof bytes, 0) < 0);
-    (void)close(asker);
-    (void)close(resolver);
-    ce_nft_end(&nft);
-}
-static void a_redirection_leads_elsewhere_and_spares_a_mark(void)
-{
-    own_net(a_redirection_leads_elsewhere_and_spares_a_mark_in);
-}
-
 static void other_tables_stay_and_ours_dies_with_its_maker_in(void)
 {
     static char before[16384], during[65536], after[16384];
@@ -280,7 +251,7 @@ static void a_queue_that_nobody_reads_lets_pass_in(void)
 {
     struct ce_error err = {0};
     struct ce_packet_filter filter = {.ports = {{7000, 7000}}, .port_count = 1};
-    struct ce_nft_deed deed = {.act = CE_NFT_QUEUE, .share = 1, .number = 0xce01};
+    struct ce_nft_deed deed = {.act = CE_NFT_QUEUE, .share = 1, .queue = 0xce01};
     struct ce_nft nft;
     int r = ce_nft_begin(&filter, &deed, &nft, &err);
     if (r == -ENOTSUP)
@@ -304,7 +275,6 @@ int main(void)
     TEST(peers_are_told_apart_by_their_prefix);
     TEST(a_share_is_a_share_and_can_change);
     TEST(a_refusal_is_known_to_the_sender);
-    TEST(a_redirection_leads_elsewhere_and_spares_a_mark);
     TEST(other_tables_stay_and_ours_dies_with_its_maker);
     TEST(a_queue_that_nobody_reads_lets_pass);
     return test_done();

@@ -20,19 +20,6 @@ enum { PORT = 7001, OTHER_PORT = 7002, LO_MTU = 65536 };
     SKIP("this user may make no such namespaces")
 #define AS_ANYBODY (geteuid() == 0 ? CLONE_NEWNET : CLONE_NEWUSER | CLONE_NEWNET)
 
-static struct sockaddr_storage address(int family, uint16_t port)
-{
-    struct sockaddr_storage any = {.ss_family = (sa_family_t)family};
-    if (family == AF_INET6) {
-        ((struct sockaddr_in6 *)&any)->sin6_addr = in6addr_loopback;
-        ((struct sockaddr_in6 *)&any)->sin6_port = htons(port);
-    } else {
-        ((struct sockaddr_in *)&any)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        ((struct sockaddr_in *)&any)->sin_port = htons(port);
-    }
-    return any;
-}
-
 static struct ce_packet_filter to_port(uint16_t port, enum ce_packet_direction direction)
 {
     return (struct ce_packet_filter){
@@ -42,7 +29,7 @@ static struct ce_packet_filter to_port(uint16_t port, enum ce_packet_direction d
 static double rate_at(const struct place_world *w, int family, uint16_t port, bool leaving,
                       uint64_t expected)
 {
-    struct ce_rate_probe probe = {.to = address(family, port),
+    struct ce_rate_probe probe = {.to = place_address(family, port),
                                   .leaving = leaving,
                                   .rate = expected,
                                   .burst = LO_MTU,
@@ -203,7 +190,7 @@ static void a_filter_wants_all_that_it_states(void)
             *slash = '\0';
         REQUIRE(inet_pton(AF_INET, text, filter.peers[0].address) == 1);
         REQUIRE_OK(begin(&ce_means_tbf, &w, &filter, &deed, &shaped, &err), err);
-        struct ce_rate_probe probe = {.to = address(AF_INET, PORT),
+        struct ce_rate_probe probe = {.to = place_address(AF_INET, PORT),
                                       .rate = 20 * mbit,
                                       .largest = 1500,
                                       .patience = 50 * CE_MILLISECOND};

@@ -64,7 +64,6 @@ int ce_ipc_metadata_read(const struct ce_flat_table *table, unsigned field, char
 int ce_ipc_schema_write(struct ce_flat_writer *writer, size_t from,
                         const struct ArrowSchema *schema, struct ce_error *err);
 void ce_ipc_metadata_write(struct ce_flat_writer *writer, size_t from, const char *metadata);
-int64_t ce_ipc_metadata_pairs(const char *metadata);
 /* Puts a Message table; returns where its header is referred from. */
 size_t ce_ipc_message_begin(struct ce_flat_writer *writer, int header, int64_t body_size);
 

@@ -288,7 +288,7 @@ int ce_ipc_schema_read(const struct ce_flat_table *table, const char *path,
 
 /* ---- writing ---- */
 
-int64_t ce_ipc_metadata_pairs(const char *metadata)
+static int64_t metadata_pairs(const char *metadata)
 {
     return metadata ? ce_load_i32(metadata, 0) : 0;
 }
@@ -296,7 +296,7 @@ int64_t ce_ipc_metadata_pairs(const char *metadata)
 void ce_ipc_metadata_write(struct ce_flat_writer *writer, size_t from, const char *metadata)
 {
     static const uint8_t sizes[] = {4, 4};
-    uint32_t count = (uint32_t)ce_ipc_metadata_pairs(metadata);
+    uint32_t count = (uint32_t)metadata_pairs(metadata);
     size_t vector = ce_flat_put_vector(writer, from, count, 4);
     const char *at = metadata + 4;
     for (uint32_t i = 0; i < count; i++) {
@@ -472,13 +472,8 @@ static void write_field(struct ce_flat_writer *writer, size_t from,
 {
     const struct ArrowSchema *values = schema->dictionary ? schema->dictionary : schema;
     const char *name = schema->name ? schema->name : "";
-    uint8_t sizes[F_COUNT] = {4,
-                              1,
-                              1,
-                              4,
-                              schema->dictionary ? 4 : 0,
-                              4,
-                              ce_ipc_metadata_pairs(schema->metadata) > 0 ? 4 : 0};
+    uint8_t sizes[F_COUNT] = {
+        4, 1, 1, 4, schema->dictionary ? 4 : 0, 4, metadata_pairs(schema->metadata) > 0 ? 4 : 0};
     size_t table = ce_flat_put_table(writer, from, sizes, F_COUNT);
     ce_flat_set(writer, ce_flat_field(writer, table, F_NULLABLE),
                 (schema->flags & ARROW_FLAG_NULLABLE) != 0, 1);
@@ -504,7 +499,7 @@ int ce_ipc_schema_write(struct ce_flat_writer *writer, size_t from,
                         const struct ArrowSchema *schema, struct ce_error *err)
 {
     int64_t next_id = 0;
-    uint8_t sizes[] = {2, 4, ce_ipc_metadata_pairs(schema->metadata) > 0 ? 4 : 0};
+    uint8_t sizes[] = {2, 4, metadata_pairs(schema->metadata) > 0 ? 4 : 0};
     size_t table = ce_flat_put_table(writer, from, sizes, 3);
     write_fields(writer, ce_flat_field(writer, table, 1), schema, &next_id);
     if (sizes[2])

@@ -372,8 +372,8 @@ const char *ce_arrow_bytes(const struct ce_arrow_type *type, const struct ArrowA
     return bytes ? bytes + start : "";
 }
 
-uint64_t ce_arrow_unsigned(const struct ce_arrow_type *type, const struct ArrowArray *array,
-                           int64_t at)
+static uint64_t unsigned_at(const struct ce_arrow_type *type, const struct ArrowArray *array,
+                            int64_t at)
 {
     uint64_t value = 0; /* little endian, as all of Arrow here */
     memcpy(&value, (const char *)array->buffers[1] + type->width * at, (size_t)type->width);
@@ -384,14 +384,14 @@ int64_t ce_arrow_signed(const struct ce_arrow_type *type, const struct ArrowArra
                         int64_t at)
 {
     int unused = 64 - 8 * (int)type->width;
-    return (int64_t)(ce_arrow_unsigned(type, array, at) << unused) >> unused;
+    return (int64_t)(unsigned_at(type, array, at) << unused) >> unused;
 }
 
 int64_t ce_arrow_index(const struct ce_arrow_type *type, const struct ArrowArray *array, int64_t at)
 {
     bool is_signed = strchr("csil", type->format[0]) != NULL;
-    return array->dictionary->offset + (is_signed ? ce_arrow_signed(type, array, at)
-                                                  : (int64_t)ce_arrow_unsigned(type, array, at));
+    return array->dictionary->offset +
+           (is_signed ? ce_arrow_signed(type, array, at) : (int64_t)unsigned_at(type, array, at));
 }
 
 void ce_arrow_list(const struct ce_arrow_type *type, const struct ArrowArray *array, int64_t at,

@@ -129,8 +129,6 @@ int64_t ce_arrow_index(const struct ce_arrow_type *type, const struct ArrowArray
 /* The integer of a FIXED value of up to 8 bytes. */
 int64_t ce_arrow_signed(const struct ce_arrow_type *type, const struct ArrowArray *array,
                         int64_t at);
-uint64_t ce_arrow_unsigned(const struct ce_arrow_type *type, const struct ArrowArray *array,
-                           int64_t at);
 /* Elements of a list: where they start in the child (its offset not included), and how many. */
 void ce_arrow_list(const struct ce_arrow_type *type, const struct ArrowArray *array, int64_t at,
                    int64_t *ret_start, int64_t *ret_count);

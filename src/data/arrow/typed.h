@@ -30,10 +30,6 @@ const char *ce_typed_set_number(const struct ce_arrow_type *type, const char *by
 const char *ce_typed_set_text(const struct ce_arrow_type *type, const char *text, size_t size,
                               char ret_bytes[CE_TYPED_SIZE]);
 
-/* Days since 1970-01-01 of a date of the Gregorian calendar, and back. */
-int64_t ce_days_from_date(int64_t year, unsigned month, unsigned day);
-void ce_date_from_days(int64_t days, int64_t *ret_year, unsigned *ret_month, unsigned *ret_day);
-
 /* What typed.c and typed_text.c share. */
 typedef __int128 ce_wide;
 ce_wide ce_typed_decimal(const struct ce_arrow_type *type, const char *bytes);

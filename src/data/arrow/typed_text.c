@@ -10,8 +10,9 @@
 
 /* ---- dates ---- */
 
-/* The algorithm counts years from March, so that leap days come last. */
-int64_t ce_days_from_date(int64_t year, unsigned month, unsigned day)
+/* Days since 1970-01-01 of a date of the Gregorian calendar, and back. The algorithm counts years
+ * from March, so that leap days come last. */
+static int64_t days_from_date(int64_t year, unsigned month, unsigned day)
 {
     year -= month <= 2;
     int64_t era = (year >= 0 ? year : year - 399) / 400;
@@ -21,7 +22,7 @@ int64_t ce_days_from_date(int64_t year, unsigned month, unsigned day)
            719468;
 }
 
-void ce_date_from_days(int64_t days, int64_t *ret_year, unsigned *ret_month, unsigned *ret_day)
+static void date_from_days(int64_t days, int64_t *ret_year, unsigned *ret_month, unsigned *ret_day)
 {
     days += 719468;
     int64_t era = (days >= 0 ? days : days - 146096) / 146097;
@@ -64,7 +65,7 @@ static int write_time(const struct ce_arrow_type *type, int64_t value, char *tex
     int64_t days = per_day > 0 ? floor_div(value, per_day) : value;
     int64_t rest = per_day > 0 ? value - days * per_day : 0;
     unsigned month, day;
-    ce_date_from_days(days, &year, &month, &day);
+    date_from_days(days, &year, &month, &day);
     int n = snprintf(text, size, "%04lld-%02u-%02u", (long long)year, month, day);
     if (type->meaning == CE_MEANS_STAMP || rest > 0) {
         text[n++] = 'T';
@@ -276,9 +277,9 @@ static bool read_time(const struct ce_arrow_type *type, const char *text, ce_wid
         !read_mark(&at, '-') || !read_digits(&at, 2, 2, &day) || month < 1 || month > 12 ||
         day < 1 || day > 31)
         return false;
-    int64_t days = ce_days_from_date(year, (unsigned)month, (unsigned)day), back_year;
+    int64_t days = days_from_date(year, (unsigned)month, (unsigned)day), back_year;
     unsigned back_month, back_day;
-    ce_date_from_days(days, &back_year, &back_month, &back_day);
+    date_from_days(days, &back_year, &back_month, &back_day);
     if (back_day != day) /* 30 February */
         return false;
     if (type->per_second > 0 && (*at == 'T' || *at == ' ')) {

@@ -72,19 +72,6 @@ size_t ce_csv_cell_value(const struct ce_text_cell *cell, bool backslash, char *
     return length;
 }
 
-bool ce_csv_cell_same(const struct ce_text_cell *a, const struct ce_text_cell *b, bool backslash)
-{
-    if (a->raw_size == b->raw_size && memcmp(a->raw, b->raw, a->raw_size) == 0)
-        return true;
-    struct walk wa = walk_start(a, backslash), wb = walk_start(b, backslash);
-    int ca, cb;
-    do {
-        ca = walk_next(&wa);
-        cb = walk_next(&wb);
-    } while (ca == cb && ca >= 0);
-    return ca == cb;
-}
-
 static bool reads_as(const struct ce_text_cell *cell, bool backslash, const char *text, size_t size)
 {
     struct walk w = walk_start(cell, backslash);

@@ -23,8 +23,6 @@ static inline bool ce_csv_cell_plain(const struct ce_text_cell *cell, bool backs
 /* Writes the value, of which as much as fits, always with a NUL when size > 0; returns its length.
  */
 size_t ce_csv_cell_value(const struct ce_text_cell *cell, bool backslash, char *text, size_t size);
-/* Whether two cells have the same value, however each is quoted. */
-bool ce_csv_cell_same(const struct ce_text_cell *a, const struct ce_text_cell *b, bool backslash);
 /* Empty, or one of NA, NaN, null, NULL, None, N/A, \N, unquoted or quoted. */
 bool ce_csv_cell_missing(const struct ce_text_cell *cell);
 bool ce_csv_cell_number(const struct ce_text_table *table, const struct ce_text_cell *cell,

@@ -173,16 +173,6 @@ size_t ce_csv_value(const struct ce_text_cell *cell, char *text, size_t size)
     return ce_csv_cell_value(cell, false, text, size);
 }
 
-bool ce_csv_same(const struct ce_text_cell *a, const struct ce_text_cell *b)
-{
-    return ce_csv_cell_same(a, b, false);
-}
-
-void ce_csv_plain(const struct ce_text_cell *cell, const char **ret_text, size_t *ret_size)
-{
-    (void)ce_csv_cell_plain(cell, false, ret_text, ret_size);
-}
-
 bool ce_csv_missing(const struct ce_text_cell *cell)
 {
     return ce_csv_cell_missing(cell);

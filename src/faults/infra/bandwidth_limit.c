@@ -35,7 +35,6 @@ static const struct ce_param params[] = {
     CE_END_PARAMS,
 };
 
-static const uint64_t unlimited = 1000000000000;
 enum { LO_PACKET = 65536 };
 
 /* ---- rates ---- */
@@ -53,7 +52,7 @@ static int parse_rate(const char *text, uint64_t *ret_rate, struct ce_error *err
 {
     char *end;
     if (strcmp(text, "unlimited") == 0) {
-        *ret_rate = unlimited;
+        *ret_rate = CE_PACKETS_UNLIMITED;
         return 0;
     }
     double number =
@@ -63,7 +62,7 @@ static int parse_rate(const char *text, uint64_t *ret_rate, struct ce_error *err
         if (bits ? strcasecmp(end, units[i].name) != 0 : strcmp(end, units[i].name) != 0)
             continue;
         double rate = number * units[i].bits;
-        if (rate < 1000 || rate > (double)unlimited)
+        if (rate < 1000 || rate > (double)CE_PACKETS_UNLIMITED)
             return ce_fail(err, EINVAL, "rate: '%s' is not between 1kbit and 1000gbit", text);
         *ret_rate = (uint64_t)rate;
         return 0;
@@ -78,7 +77,7 @@ static int parse_rate(const char *text, uint64_t *ret_rate, struct ce_error *err
 
 static uint64_t rate_of(const struct bandwidth_limit *want)
 {
-    uint64_t rate = unlimited;
+    uint64_t rate = CE_PACKETS_UNLIMITED;
     (void)parse_rate(want->rate, &rate, NULL);
     return rate;
 }
@@ -92,20 +91,10 @@ static int check(const void *p, struct ce_error *err)
 
 static bool is_control(const void *p)
 {
-    return rate_of(p) == unlimited;
+    return rate_of(p) == CE_PACKETS_UNLIMITED;
 }
 
 /* ---- the deed ---- */
-
-static struct ce_packet_deed deed_at(const struct bandwidth_limit *want, double intensity)
-{
-    double rate = (double)rate_of(want) / fmax(intensity, 1e-9);
-    return (struct ce_packet_deed){
-        .kind = CE_PACKETS_LIMIT,
-        .rate = rate < (double)unlimited ? (uint64_t)rate : unlimited,
-        .burst = (uint64_t)want->burst,
-    };
-}
 
 static bool available(char *reason, size_t size)
 {
@@ -119,7 +108,8 @@ static int inject(struct ce_injection *injection, struct ce_error *err)
     if (is_control(want))
         return 0;
     CE_TRY(ce_packet_fault_find(injection, state, want->direction, err));
-    state->deed = deed_at(want, 1);
+    state->deed = (struct ce_packet_deed){
+        .kind = CE_PACKETS_LIMIT, .rate = rate_of(want), .burst = (uint64_t)want->burst};
     return ce_packets_begin(injection->journal, &state->subject.place, &state->subject.packets,
                             &state->deed, NULL, &state->packets, err);
 }
@@ -200,13 +190,6 @@ static int verify(struct ce_injection *injection, struct ce_evidence *ret_eviden
     return seen;
 }
 
-static int adjust(struct ce_injection *injection, double intensity, struct ce_error *err)
-{
-    struct ce_packet_fault *state = injection->state;
-    struct ce_packet_deed deed = deed_at(injection->params, intensity);
-    return state->packets ? ce_packets_adjust(state->packets, &deed, err) : 0;
-}
-
 const struct ce_fault ce_fault_bandwidth_limit = {
     .name = "bandwidth_limit",
     .summary = "Limit the rate at which packets enter the target",
@@ -221,7 +204,7 @@ const struct ce_fault ce_fault_bandwidth_limit = {
     .is_control = is_control,
     .inject = inject,
     .verify = verify,
-    .adjust = adjust,
+    .adjust = ce_packet_fault_adjust,
     .revert = ce_packet_fault_revert,
     .count = ce_packet_fault_count,
 };

@@ -61,6 +61,9 @@ struct state {
 
 static const int64_t window = CE_SECOND;
 static const double accuracy = 0.02, most_percent = 99;
+/* Of what burners want they get that, however busy the host is; an idle one waits too, but works
+ * for nothing. */
+static const double least_burned = 0.1;
 enum { ATTEMPTS = 3 };
 
 static int check(const void *p, struct ce_error *err)
@@ -137,7 +140,8 @@ static int verify_burn(const struct state *state, struct ce_evidence *ret_eviden
     double used = 0, wanted = 0;
     for (int i = 0; i < ATTEMPTS && !seen; i++) {
         look_at_burners(&burners, &used, &wanted);
-        seen = used <= state->burned + accuracy && wanted >= state->burned - accuracy;
+        seen = used <= state->burned + accuracy && wanted >= state->burned - accuracy &&
+               used >= least_burned * state->burned;
     }
     snprintf(ret_evidence->text, sizeof ret_evidence->text,
              "%zu processes of ours want %.1f %% of a processor each%s: they used %.1f %%, and "

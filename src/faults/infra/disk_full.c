@@ -47,10 +47,6 @@ static const struct ce_param params[] = {
     CE_END_PARAMS,
 };
 
-struct state {
-    struct ce_storage_effect effect;
-};
-
 /* ---- parameters ---- */
 
 static int make_deed(const struct disk_full *want, struct ce_storage_deed *ret_deed,
@@ -103,15 +99,14 @@ static bool available(char *reason, size_t size)
 static int inject(struct ce_injection *injection, struct ce_error *err)
 {
     const struct disk_full *want = injection->params;
-    struct state *state = injection->state;
+    struct ce_storage_effect *effect = injection->state;
     struct ce_storage_deed deed;
     CE_TRY(make_deed(want, &deed, err));
     deed.seed = injection->seed;
-    CE_TRY(ce_storage_effect_locate(injection, &state->effect, err));
-    deed.may_fill = state->effect.subject->folder_is_dedicated ||
-                    (injection->target->is_explicit && want->i_know);
-    return ce_storage_effect_begin(injection, &state->effect, &deed, means_names[want->mechanism],
-                                   err);
+    CE_TRY(ce_storage_effect_locate(injection, effect, err));
+    deed.may_fill =
+        effect->subject->folder_is_dedicated || (injection->target->is_explicit && want->i_know);
+    return ce_storage_effect_begin(injection, effect, &deed, means_names[want->mechanism], err);
 }
 
 /* ---- verify ---- */
@@ -130,14 +125,14 @@ static int verify_left(const struct ce_storage_deed *deed, const struct ce_stora
 static int verify(struct ce_injection *injection, struct ce_evidence *ret_evidence,
                   struct ce_error *err)
 {
-    const struct state *state = injection->state;
-    const struct ce_storage_deed *deed = &state->effect.deed;
+    const struct ce_storage_effect *effect = injection->state;
+    const struct ce_storage_deed *deed = &effect->deed;
     struct ce_storage_probe probe = {
         .kind = CE_STORAGE_WRITE, .grow = true, .count = 8, .patience = 2 * CE_SECOND};
     struct ce_storage_seen seen;
-    CE_TRY(ce_storage_effect_watch(&state->effect, &probe, &seen, err));
+    CE_TRY(ce_storage_effect_watch(effect, &probe, &seen, err));
     /* Whoever answers reads and writes does not answer how much is free. */
-    bool shows_free = !ce_storage_helpers(state->effect.storage);
+    bool shows_free = !ce_storage_helpers(effect->storage);
     if (deed->leave > 0)
         return verify_left(deed, &seen, ret_evidence);
     const char *name = seen.failed > 0 ? ce_storage_error_name(seen.error) : NULL;
@@ -145,27 +140,9 @@ static int verify(struct ce_injection *injection, struct ce_evidence *ret_eviden
              "%zu of %zu writes of a witness in the target's folder failed%s%s, and %" PRIu64
              " bytes are free there (by %s)",
              seen.failed, seen.done, name ? " with " : "", name ? name : "", seen.free,
-             ce_storage_means_name(state->effect.storage));
+             ce_storage_means_name(effect->storage));
     return seen.failed > 0 && seen.failed == seen.done && seen.errors == seen.failed &&
            seen.error == deed->full_error && (seen.free == 0 || !shows_free);
-}
-
-static int adjust(struct ce_injection *injection, double intensity, struct ce_error *err)
-{
-    struct state *state = injection->state;
-    return ce_storage_effect_adjust(&state->effect, intensity, err);
-}
-
-static int revert(struct ce_injection *injection, struct ce_error *err)
-{
-    struct state *state = injection->state;
-    return ce_storage_effect_end(&state->effect, err);
-}
-
-static void count(const struct ce_injection *injection, struct ce_fault_counts *ret_counts)
-{
-    const struct state *state = injection->state;
-    ce_storage_effect_count(&state->effect, ret_counts);
 }
 
 const struct ce_fault ce_fault_disk_full = {
@@ -175,7 +152,7 @@ const struct ce_fault ce_fault_disk_full = {
     .needs = CE_NEEDS_FOLDER,
     .params = params,
     .params_size = sizeof(struct disk_full),
-    .state_size = sizeof(struct state),
+    .state_size = sizeof(struct ce_storage_effect),
     .example = "{leave_mb: 0}",
     .available = available,
     .needs_of = needs_of,
@@ -183,7 +160,7 @@ const struct ce_fault ce_fault_disk_full = {
     .check = check,
     .inject = inject,
     .verify = verify,
-    .adjust = adjust,
-    .revert = revert,
-    .count = count,
+    .adjust = ce_storage_effect_adjust,
+    .revert = ce_storage_effect_revert,
+    .count = ce_storage_effect_count,
 };

@@ -22,6 +22,9 @@
 
 enum { BY_AUTO, BY_REDIRECT, BY_RESOLV_CONF };
 
+/* The default, which is as good as not stated. */
+#define WRONG_ADDRESS "192.0.2.1"
+
 struct dns_failure {
     double failure_rate;
     int mode, mechanism;
@@ -47,7 +50,7 @@ static const struct ce_param params[] = {
             .doc = "Share of the queries that fail."),
     CE_CHOICE(struct dns_failure, mode, .choices = modes, .def = "nxdomain",
               .doc = "How they fail."),
-    CE_TEXT(struct dns_failure, address, .def = "192.0.2.1",
+    CE_TEXT(struct dns_failure, address, .def = WRONG_ADDRESS,
             .doc = "The wrong address, IPv4 or IPv6; the other kind is said not to exist."),
     CE_NAMES(struct dns_failure, names, .def = "",
              .doc = "Only queries for these names and those below them fail; none: all."),
@@ -78,6 +81,14 @@ static void read_address(const char *text, struct ce_dns_address *ret_address)
         ret_address->size = 16;
 }
 
+static const char *mode_name(int mode)
+{
+    const struct ce_choice *choice = modes;
+    while (choice->name && choice->value != mode)
+        choice++;
+    return choice->name ? choice->name : "?";
+}
+
 static int check(const void *p, struct ce_error *err)
 {
     const struct dns_failure *want = p;
@@ -87,6 +98,10 @@ static int check(const void *p, struct ce_error *err)
     if (address.size == 0)
         return ce_fail(err, EINVAL, "address: '%s' is no IPv4 or IPv6 address",
                        want->address ? want->address : "");
+    if (want->mode != CE_DNS_FAIL_WRONG_ADDRESS && strcmp(want->address, WRONG_ADDRESS) != 0)
+        return ce_fail(err, EINVAL,
+                       "address: '%s' plays no part with mode %s; only wrong_address takes it",
+                       want->address, mode_name(want->mode));
     for (size_t i = 0; i < want->names.count; i++)
         if (ce_dns_write_query(0, want->names.names[i], CE_DNS_A, query) == 0)
             return ce_fail(err, EINVAL, "names: '%s' is no name such as example.com",

@@ -27,6 +27,8 @@
 #include "host/process.h"
 
 enum { BY_AUTO, BY_HOG, BY_LIMIT };
+/* The defaults, which are as good as not stated. */
+enum { FLOOR_MB = 512, GROUP_FLOOR_MB = 16 };
 
 struct memory_pressure {
     double memory_mb, floor_mb, group_floor_mb;
@@ -73,6 +75,21 @@ static const int64_t settle_within = 3 * CE_SECOND;
 static uint64_t bytes_of(double mib)
 {
     return (uint64_t)(mib * (double)CE_MIB);
+}
+
+static int check(const void *p, struct ce_error *err)
+{
+    const struct memory_pressure *want = p;
+    if (want->mechanism == BY_HOG && want->group_floor_mb != GROUP_FLOOR_MB)
+        return ce_fail(err, EINVAL,
+                       "group_floor_mb: %g plays no part with mechanism hog; floor_mb is its floor",
+                       want->group_floor_mb);
+    if (want->mechanism == BY_LIMIT && want->floor_mb != FLOOR_MB)
+        return ce_fail(err, EINVAL,
+                       "floor_mb: %g plays no part with mechanism limit; group_floor_mb is its "
+                       "floor",
+                       want->floor_mb);
+    return 0;
 }
 
 static bool is_control(const void *p)
@@ -266,6 +283,7 @@ const struct ce_fault ce_fault_memory_pressure = {
     .params_size = sizeof(struct memory_pressure),
     .state_size = sizeof(struct state),
     .example = "{memory_mb: 512}",
+    .check = check,
     .is_control = is_control,
     .inject = inject,
     .verify = verify,

@@ -57,22 +57,32 @@ enum { DATAGRAMS = 400 };
 /* What the witness itself is good for. */
 static const int64_t accuracy = CE_MILLISECOND;
 
-static struct ce_packet_deed deed_at(const struct network_latency *want, double intensity)
+static struct ce_packet_deed deed_of(const struct network_latency *want)
 {
-    double scale = intensity * (double)CE_MILLISECOND;
     return (struct ce_packet_deed){
         .kind = CE_PACKETS_DELAY,
-        .delay = (int64_t)(want->latency_ms * scale),
-        .jitter = (int64_t)(want->jitter_ms * scale),
+        .delay = (int64_t)(want->latency_ms * (double)CE_MILLISECOND),
+        .jitter = (int64_t)(want->jitter_ms * (double)CE_MILLISECOND),
         .distribution = (enum ce_delay_distribution)want->distribution,
         .correlation = want->correlation,
         .keep_order = want->keep_order,
     };
 }
 
+static int check(const void *p, struct ce_error *err)
+{
+    const struct network_latency *want = p;
+    if (want->correlation > 0 && want->jitter_ms == 0)
+        return ce_fail(err, EINVAL,
+                       "correlation: %g plays no part with jitter_ms 0: nothing varies that could "
+                       "follow",
+                       want->correlation);
+    return 0;
+}
+
 static bool is_control(const void *p)
 {
-    struct ce_packet_deed deed = deed_at(p, 1);
+    struct ce_packet_deed deed = deed_of(p);
     return deed.delay == 0 && deed.jitter == 0;
 }
 
@@ -85,7 +95,7 @@ static int inject(struct ce_injection *injection, struct ce_error *err)
 {
     const struct network_latency *want = injection->params;
     struct ce_packet_fault *state = injection->state;
-    struct ce_packet_deed deed = deed_at(want, 1);
+    struct ce_packet_deed deed = deed_of(want);
     CE_TRY(ce_packet_fault_find(injection, state, want->direction, err));
     return ce_packet_fault_begin(injection, state, &deed, mechanisms[want->mechanism].name, err);
 }
@@ -159,14 +169,6 @@ static int verify(struct ce_injection *injection, struct ce_evidence *ret_eviden
     return seen;
 }
 
-static int adjust(struct ce_injection *injection, double intensity, struct ce_error *err)
-{
-    struct ce_packet_fault *state = injection->state;
-    struct ce_packet_deed deed = deed_at(injection->params, intensity);
-    deed.seed = injection->seed;
-    return state->packets ? ce_packets_adjust(state->packets, &deed, err) : 0;
-}
-
 const struct ce_fault ce_fault_network_latency = {
     .name = "network_latency",
     .summary = "Delay the packets that enter the target",
@@ -177,10 +179,11 @@ const struct ce_fault ce_fault_network_latency = {
     .state_size = sizeof(struct ce_packet_fault),
     .example = "{latency_ms: 200, jitter_ms: 50}",
     .available = available,
+    .check = check,
     .is_control = is_control,
     .inject = inject,
     .verify = verify,
-    .adjust = adjust,
+    .adjust = ce_packet_fault_adjust,
     .revert = ce_packet_fault_revert,
     .count = ce_packet_fault_count,
 };

@@ -27,6 +27,7 @@
 #include "host/standstill.h"
 
 enum { TYPE_CRASH, TYPE_HANG, TYPE_SLOW };
+enum { SLOW_PERCENT = 90 }; /* the default, which is as good as not stated */
 enum { BY_AUTO, BY_FREEZER, BY_STOP, BY_V2, BY_V1, BY_DUTY };
 
 struct node_failure {
@@ -119,6 +120,10 @@ static int check(const void *p, struct ce_error *err)
                                            : "auto");
     if (want->restart && type != TYPE_CRASH)
         return ce_fail(err, EINVAL, "restart: only failure_type crash has something to restart");
+    if (want->slow_percent != SLOW_PERCENT && type != TYPE_SLOW)
+        return ce_fail(err, EINVAL,
+                       "slow_percent: %g plays no part with failure_type %s; only slow takes it",
+                       want->slow_percent, types[type].name);
     return 0;
 }
 
@@ -328,9 +333,12 @@ static int serve_again(const struct ce_injection *injection, struct ce_error *er
 {
     const struct ce_target *target = injection->target;
     const struct state *state = injection->state;
-    return state->hit && !target->is_explicit && target->ensure_serving
-               ? target->ensure_serving(target->pipeline, err)
-               : 0;
+    if (!state->hit || target->is_explicit || !target->ensure_serving)
+        return 0;
+    /* A pipeline that somebody has ended took along whatever hung in it: nothing is left to undo,
+     * and that it does not come back is for whoever watches it recover to say. */
+    int r = target->ensure_serving(target->pipeline, err);
+    return r == -ESRCH ? 0 : r;
 }
 
 static int revert(struct ce_injection *injection, struct ce_error *err)
@@ -351,8 +359,11 @@ static int verify_undo(struct ce_injection *injection, struct ce_error *err)
     const struct ce_target *target = injection->target;
     const struct state *state = injection->state;
     struct ce_process_id now = state->subject.process;
-    if (!target->is_explicit)
-        CE_TRY(target->serving_process(target->pipeline, &now, err));
+    if (!target->is_explicit) {
+        int r = target->serving_process(target->pipeline, &now, err);
+        if (r < 0)
+            return r == -ESRCH ? 0 : r; /* nobody is there who could still be held */
+    }
     if (now.pid > 0 && ce_process_state(&now) == 'T')
         return ce_fail(err, EBUSY, "process %d is still stopped", (int)now.pid);
     return 0;

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -166,9 +167,12 @@ int ce_packet_fault_await_hits(struct ce_packet_fault *state, const char *deed,
                  (double)(ce_now() - start) / (double)CE_SECOND, deed, state->hit);
     else
         snprintf(ret_evidence->text, sizeof ret_evidence->text,
-                 "no packet of %.100s that could be %s came by in %.1f s, and there is no address "
-                 "at which a probe could send one",
-                 state->subject.name, deed, (double)look_for_hits / (double)CE_SECOND);
+                 "no packet of %.80s that could be %s came by in %.1f s; %s, so traffic has to pass "
+                 "while the run looks",
+                 state->subject.name, deed, (double)look_for_hits / (double)CE_SECOND,
+                 sees_loopback(&state->subject.packets)
+                     ? "a probe's own datagrams did not arrive over its loopback (is lo up?)"
+                     : "what enters it comes from another host, from where no probe can send");
     return state->hit > 0;
 }
 
@@ -186,6 +190,27 @@ int ce_packet_fault_begin(struct ce_injection *injection, struct ce_packet_fault
     return ce_packets_begin(injection->journal, &state->subject.place, &state->subject.packets,
                             &state->deed, strcmp(mechanism, "auto") == 0 ? NULL : mechanism,
                             &state->packets, err);
+}
+
+static struct ce_packet_deed scaled(const struct ce_packet_deed *deed, double intensity)
+{
+    struct ce_packet_deed part = *deed;
+    double rate = intensity > 0 ? (double)deed->rate / intensity : INFINITY;
+    part.delay = (int64_t)((double)deed->delay * intensity);
+    part.jitter = (int64_t)((double)deed->jitter * intensity);
+    part.loss *= intensity;
+    part.duplicate *= intensity;
+    part.corrupt *= intensity;
+    part.reorder *= intensity;
+    part.rate = rate < (double)CE_PACKETS_UNLIMITED ? (uint64_t)rate : CE_PACKETS_UNLIMITED;
+    return part;
+}
+
+int ce_packet_fault_adjust(struct ce_injection *injection, double intensity, struct ce_error *err)
+{
+    struct ce_packet_fault *state = injection->state;
+    struct ce_packet_deed deed = scaled(&state->deed, intensity);
+    return state->packets ? ce_packets_adjust(state->packets, &deed, err) : 0;
 }
 
 int ce_packet_fault_revert(struct ce_injection *injection, struct ce_error *err)

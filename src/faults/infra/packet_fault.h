@@ -56,6 +56,7 @@ int ce_packet_fault_await_hits(struct ce_packet_fault *state, const char *deed,
 unsigned ce_packet_fault_passes(const struct ce_packet_fault *state);
 
 /* For struct ce_fault; the state is a struct ce_packet_fault. */
+int ce_packet_fault_adjust(struct ce_injection *injection, double intensity, struct ce_error *err);
 int ce_packet_fault_revert(struct ce_injection *injection, struct ce_error *err);
 void ce_packet_fault_count(const struct ce_injection *injection,
                            struct ce_fault_counts *ret_counts);

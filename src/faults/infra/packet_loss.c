@@ -48,14 +48,14 @@ static const struct ce_param params[] = {
 enum { DATAGRAMS_LEAST = 500, DATAGRAMS_MOST = 2000, DATAGRAMS_LOST = 100 };
 enum { CONNECTIONS_LEAST = 50, CONNECTIONS_MOST = 500, CONNECTIONS_LOST = 20 };
 
-static struct ce_packet_deed deed_at(const struct packet_loss *want, double intensity)
+static struct ce_packet_deed deed_of(const struct packet_loss *want)
 {
     return (struct ce_packet_deed){
         .kind = CE_PACKETS_LOSE,
-        .loss = want->loss_rate * intensity,
-        .duplicate = want->duplicate_rate * intensity,
-        .corrupt = want->corrupt_rate * intensity,
-        .reorder = want->reorder_rate * intensity,
+        .loss = want->loss_rate,
+        .duplicate = want->duplicate_rate,
+        .corrupt = want->corrupt_rate,
+        .reorder = want->reorder_rate,
         .correlation = want->correlation,
     };
 }
@@ -96,7 +96,7 @@ static int inject(struct ce_injection *injection, struct ce_error *err)
 {
     const struct packet_loss *want = injection->params;
     struct ce_packet_fault *state = injection->state;
-    struct ce_packet_deed deed = deed_at(want, 1);
+    struct ce_packet_deed deed = deed_of(want);
     CE_TRY(ce_packet_fault_find(injection, state, want->direction, err));
     return ce_packet_fault_begin(injection, state, &deed, mechanisms[want->mechanism].name, err);
 }
@@ -183,14 +183,6 @@ static int verify(struct ce_injection *injection, struct ce_evidence *ret_eviden
     return seen && any;
 }
 
-static int adjust(struct ce_injection *injection, double intensity, struct ce_error *err)
-{
-    struct ce_packet_fault *state = injection->state;
-    struct ce_packet_deed deed = deed_at(injection->params, intensity);
-    deed.seed = injection->seed;
-    return state->packets ? ce_packets_adjust(state->packets, &deed, err) : 0;
-}
-
 const struct ce_fault ce_fault_packet_loss = {
     .name = "packet_loss",
     .summary = "Lose a share of the packets that enter the target",
@@ -205,7 +197,7 @@ const struct ce_fault ce_fault_packet_loss = {
     .is_control = is_control,
     .inject = inject,
     .verify = verify,
-    .adjust = adjust,
+    .adjust = ce_packet_fault_adjust,
     .revert = ce_packet_fault_revert,
     .count = ce_packet_fault_count,
 };

@@ -39,8 +39,10 @@ static const struct ce_choice mechanisms[] = {
     {NULL, 0, NULL},
 };
 static const struct ce_param params[] = {
-    CE_NUMBER(struct storage_bottleneck, iops_limit, .min = 0, .max = 1e9, .def = "100",
-              .unit = "1/s", .doc = "Operations per second, of each kind; 0: no limit."),
+    CE_NUMBER(
+        struct storage_bottleneck, iops_limit, .min = 0, .max = 1e9, .def = "100", .unit = "1/s",
+        .doc = "Operations per second, of each kind; 0: no limit, and a control run where nothing "
+               "else is asked."),
     CE_TEXT(struct storage_bottleneck, bytes_per_second, .def = "",
             .doc = "Bytes per second, such as 1MB or 512KiB, of reads and of writes."),
     CE_NUMBER(struct storage_bottleneck, latency_ms, .min = 0, .max = 600000, .def = "0",
@@ -60,8 +62,8 @@ static const struct ce_param params[] = {
 };
 
 struct state {
-    struct ce_storage_effect effect;
-    double before; /* operations per second without the fault; 0: not looked at */
+    struct ce_storage_effect effect; /* first: storage_effect.h finds it there */
+    double before;                   /* operations per second without the fault; 0: not looked at */
 };
 
 /* ---- parameters ---- */
@@ -265,16 +267,18 @@ static int verify(struct ce_injection *injection, struct ce_evidence *ret_eviden
         double rate = rate_of(&seen);
         ok = ok && seen.done >= 2 && keeps_limit(&seen, limit_of(deed));
         n = snprintf(text, size,
-                     " %.1f per second (limit %.1f, shared with the target; %.0f without);", rate,
-                     limit_of(deed), state->before);
+                     " %.1f per second, its share of %.1f that the target's come out of too (%.0f "
+                     "without);",
+                     rate, limit_of(deed), state->before);
         text += n;
         size -= (size_t)n;
     }
     if (deed->latency > 0) {
         ok = ok && (seen.p50 >= deed->latency || seen.failed == seen.done);
-        n = snprintf(text, size, " median %.2f ms (asked %.2f);",
+        n = snprintf(text, size, " median %.2f ms (asked %.2f%s);",
                      (double)seen.p50 / (double)CE_MILLISECOND,
-                     (double)deed->latency / (double)CE_MILLISECOND);
+                     (double)deed->latency / (double)CE_MILLISECOND,
+                     isfinite(limit_of(deed)) ? ", and the wait for that share" : "");
         text += n;
         size -= (size_t)n;
     }
@@ -284,24 +288,6 @@ static int verify(struct ce_injection *injection, struct ce_evidence *ret_eviden
     snprintf(text, size, " %zu failed%s%s (asked %.1f %%)", seen.failed, name ? " with " : "",
              name ? name : "", 100 * deed->error_rate);
     return ok;
-}
-
-static int adjust(struct ce_injection *injection, double intensity, struct ce_error *err)
-{
-    struct state *state = injection->state;
-    return ce_storage_effect_adjust(&state->effect, intensity, err);
-}
-
-static int revert(struct ce_injection *injection, struct ce_error *err)
-{
-    struct state *state = injection->state;
-    return ce_storage_effect_end(&state->effect, err);
-}
-
-static void count(const struct ce_injection *injection, struct ce_fault_counts *ret_counts)
-{
-    const struct state *state = injection->state;
-    ce_storage_effect_count(&state->effect, ret_counts);
 }
 
 const struct ce_fault ce_fault_storage_bottleneck = {
@@ -320,7 +306,7 @@ const struct ce_fault ce_fault_storage_bottleneck = {
     .is_control = is_control,
     .inject = inject,
     .verify = verify,
-    .adjust = adjust,
-    .revert = revert,
-    .count = count,
+    .adjust = ce_storage_effect_adjust,
+    .revert = ce_storage_effect_revert,
+    .count = ce_storage_effect_count,
 };

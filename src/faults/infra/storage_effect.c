@@ -30,9 +30,9 @@ int ce_storage_effect_begin(struct ce_injection *injection, struct ce_storage_ef
     return r;
 }
 
-int ce_storage_effect_adjust(struct ce_storage_effect *effect, double intensity,
-                             struct ce_error *err)
+int ce_storage_effect_adjust(struct ce_injection *injection, double intensity, struct ce_error *err)
 {
+    const struct ce_storage_effect *effect = injection->state;
     struct ce_storage_deed deed = ce_storage_deed_scaled(&effect->deed, intensity);
     return effect->storage ? ce_storage_adjust(effect->storage, &deed, err) : 0;
 }
@@ -47,8 +47,9 @@ int ce_storage_effect_watch(const struct ce_storage_effect *effect,
     return ce_storage_witness(effect->subject, &joined, ret_seen, err);
 }
 
-int ce_storage_effect_end(struct ce_storage_effect *effect, struct ce_error *err)
+int ce_storage_effect_revert(struct ce_injection *injection, struct ce_error *err)
 {
+    struct ce_storage_effect *effect = injection->state;
     if (effect->storage)
         (void)ce_storage_count(effect->storage, &effect->counts, NULL);
     int r = ce_storage_end(ce_take(effect->storage), err);
@@ -57,9 +58,10 @@ int ce_storage_effect_end(struct ce_storage_effect *effect, struct ce_error *err
 }
 
 /* Means of the kernel's own do not count: then the target itself is the one that was hit. */
-void ce_storage_effect_count(const struct ce_storage_effect *effect,
+void ce_storage_effect_count(const struct ce_injection *injection,
                              struct ce_fault_counts *ret_counts)
 {
+    const struct ce_storage_effect *effect = injection->state;
     struct ce_storage_counts counts = effect->counts;
     if (effect->storage && ce_storage_count(effect->storage, &counts, NULL) == -ENOTSUP)
         counts = (struct ce_storage_counts){.seen = effect->began, .held = effect->began};

@@ -23,15 +23,16 @@ int ce_storage_effect_locate(struct ce_injection *injection, struct ce_storage_e
 int ce_storage_effect_begin(struct ce_injection *injection, struct ce_storage_effect *effect,
                             const struct ce_storage_deed *deed, const char *means,
                             struct ce_error *err);
-int ce_storage_effect_adjust(struct ce_storage_effect *effect, double intensity,
-                             struct ce_error *err);
 /* As ce_storage_witness(), as a member of whatever group the target was put in. */
 int ce_storage_effect_watch(const struct ce_storage_effect *effect,
                             const struct ce_storage_probe *probe, struct ce_storage_seen *ret_seen,
                             struct ce_error *err);
-/* Frees what it holds; twice is fine. */
-int ce_storage_effect_end(struct ce_storage_effect *effect, struct ce_error *err);
-void ce_storage_effect_count(const struct ce_storage_effect *effect,
+
+/* For struct ce_fault; the state begins with a struct ce_storage_effect. */
+int ce_storage_effect_adjust(struct ce_injection *injection, double intensity,
+                             struct ce_error *err);
+int ce_storage_effect_revert(struct ce_injection *injection, struct ce_error *err);
+void ce_storage_effect_count(const struct ce_injection *injection,
                              struct ce_fault_counts *ret_counts);
 
 #endif

@@ -19,8 +19,10 @@
 #include "host/processor/spinner.h"
 
 /* A whole number of a quota's periods. */
-static const int64_t window = CE_SECOND, usage_window = 200 * CE_MILLISECOND;
+static const int64_t window = CE_SECOND, usage_window = 200 * CE_MILLISECOND,
+                     glance_every = 700 * CE_MICROSECOND;
 static const double accuracy = 0.02; /* of the share, or of one processor if that is more */
+static const double late = 0.1;
 enum { ATTEMPTS = 3, SPINNERS_MAX = 64 };
 
 const struct ce_choice ce_throttle_choices[] = {
@@ -34,8 +36,7 @@ const struct ce_choice ce_throttle_choices[] = {
 struct ce_throttle {
     struct ce_journal *journal;
     struct ce_process_list processes; /* grows */
-    size_t count;
-    struct ce_cpu_quota *quota; /* else: */
+    struct ce_cpu_quota *quota;       /* else: */
     struct ce_duty *duty;
     enum ce_throttle_means means;
     double processors, taken;
@@ -116,7 +117,6 @@ int ce_throttle_begin(struct ce_journal *journal, const struct ce_subject *subje
     memcpy(items, processes->items, processes->count * sizeof *items);
     throttle->journal = journal;
     throttle->processes = (struct ce_process_list){.items = items, .count = processes->count};
-    throttle->count = processes->count;
     throttle->processors = processors > 0 ? processors : processors_in_use(processes);
     int r = begin_any(throttle, subject, means, err);
     if (r < 0) {
@@ -149,18 +149,24 @@ struct spinners {
     struct ce_process_id room[SPINNERS_MAX];
 };
 
-/* What was used of what may be used, and how much more would have been if others had not. */
+/* What was used of what may be used, and what was forbidden: a quota by itself, or time in a cycle.
+ * What others on the host take is neither. */
 struct look {
-    double share, waited;
-    uint64_t throttled; /* times */
+    double share;
+    struct ce_cpu_quota_view quota; /* .throttled: meanwhile */
+    double held;                    /* of the looks at a cycle */
 };
 
-static int64_t waited_by(const struct ce_process_list *list)
+/* Waits, and looks meanwhile, out of step with the cycle. Returns how often it was held. */
+static double held_until(int64_t until, const struct ce_process_list *spinners)
 {
-    int64_t waited = 0;
-    for (size_t i = 0; i < list->count; i++)
-        waited += ce_spinner_waited(&list->items[i]);
-    return waited;
+    unsigned held = 0, all = 0;
+    do {
+        if (spinners->count > 0)
+            held += ce_spinner_is_held(&spinners->items[all++ % spinners->count]);
+        ce_sleep_until(spinners->count > 0 ? ce_now() + glance_every : until);
+    } while (ce_now() < until);
+    return all > 0 ? (double)held / all : 0;
 }
 
 /* A process's share of its own time in a duty cycle; all together in a quota. */
@@ -169,18 +175,20 @@ static struct look look_at(const struct ce_throttle *throttle,
 {
     const struct ce_process_list *all = &throttle->processes, none = {0};
     const struct ce_process_list *others = throttle->duty ? &none : all;
-    uint64_t throttled = throttle->quota ? ce_cpu_quota_throttled(throttle->quota) : 0;
-    int64_t begun = ce_now(), used = ce_whom_cpu_time(others) + ce_whom_cpu_time(spinners),
-            waited = waited_by(spinners);
-    ce_sleep_until(begun + window);
+    struct look look = {0};
+    if (throttle->quota)
+        look.quota = ce_cpu_quota_look(throttle->quota);
+    uint64_t throttled = look.quota.throttled;
+    int64_t begun = ce_now(), used = ce_whom_cpu_time(others) + ce_whom_cpu_time(spinners);
+    if (throttle->duty)
+        look.held = held_until(begun + window, spinners);
+    else
+        ce_sleep_until(begun + window);
     used = ce_whom_cpu_time(others) + ce_whom_cpu_time(spinners) - used;
-    waited = waited_by(spinners) - waited;
-    double most = (double)(ce_now() - begun) * throttle->processors;
-    return (struct look){
-        .share = (double)used / most,
-        .waited = (double)waited / most,
-        .throttled = throttle->quota ? ce_cpu_quota_throttled(throttle->quota) - throttled : 0,
-    };
+    look.share = (double)used / ((double)(ce_now() - begun) * throttle->processors);
+    if (throttle->quota)
+        look.quota.throttled = ce_cpu_quota_look(throttle->quota).throttled - throttled;
+    return look;
 }
 
 /* Puts one where the target's processes are. */
@@ -190,7 +198,7 @@ static int admit(struct ce_throttle *throttle, const struct ce_process_id *id, s
         return ce_duty_add(throttle->duty, id, err);
     ce_autofree char *folder = NULL;
     const char *controller = throttle->means == CE_THROTTLE_V2 ? NULL : "cpu";
-    int r = -ESRCH;
+    int r = ce_fail(err, ESRCH, "the target has gone: none of its processes is left");
     for (size_t i = 0; r < 0 && i < throttle->processes.count; i++)
         if (ce_process_alive(&throttle->processes.items[i]))
             r = ce_cgroup_find(throttle->processes.items[i].pid, controller, &folder, NULL, err);
@@ -200,7 +208,8 @@ static int admit(struct ce_throttle *throttle, const struct ce_process_id *id, s
 static int start_spinners(struct ce_throttle *throttle, struct spinners *spinners,
                           struct ce_error *err)
 {
-    double wanted = throttle->duty ? 1 : ceil((1 - throttle->taken) * throttle->processors);
+    /* More than may be used, or it would not show that no more may be. */
+    double wanted = throttle->duty ? 1 : floor((1 - throttle->taken) * throttle->processors) + 1;
     spinners->ids.items = spinners->room;
     for (size_t i = 0; i < SPINNERS_MAX && (double)i < wanted; i++) {
         CE_TRY(ce_spinner_start(throttle->journal, &spinners->agents[i], err));
@@ -221,17 +230,26 @@ static int stop_spinners(struct spinners *spinners, struct ce_error *err)
     return r;
 }
 
-static bool is_right(const struct ce_throttle *throttle, const struct look *look, bool witnessed)
+/* It is the quota that was asked for that the group has come up against. In a period that it used
+ * up it had all that it may; in one that others left it too little of, less. */
+static bool quota_is_right(const struct ce_throttle *throttle, const struct look *look,
+                           bool witnessed)
 {
     double most = 1 - throttle->taken, tolerance = accuracy / fmin(1, throttle->processors);
-    if (fabs(look->share - most) <= tolerance)
-        return true;
-    /* Less is right too when nothing but other work on the host kept the witness from it. */
-    double wanted = look->share + look->waited;
-    if (!witnessed || look->share > most)
-        return false;
-    return throttle->quota ? look->throttled > 0
-                           : wanted >= most - accuracy && wanted <= (1 + most) / 2;
+    double cut = (double)look->quota.period / (double)window,
+           used_up = (double)look->quota.throttled * cut;
+    bool always = used_up > 1 - cut / 2;
+    double least = always ? most : most * fmax(0, used_up - cut);
+    return look->quota.throttled > 0 && (always || witnessed) &&
+           fabs(look->quota.processors / throttle->processors - most) <= tolerance / 2 &&
+           look->share <= most + tolerance && look->share >= least - tolerance;
+}
+
+/* Never more than asked, and held for as long as asked: a signal may come late. */
+static bool duty_is_right(const struct ce_throttle *throttle, const struct look *look)
+{
+    return look->share <= 1 - throttle->taken + accuracy && look->held > throttle->taken / 2 &&
+           look->held <= throttle->taken + late;
 }
 
 static int look_until_right(struct ce_throttle *throttle, const struct ce_process_list *spinners,
@@ -239,7 +257,8 @@ static int look_until_right(struct ce_throttle *throttle, const struct ce_proces
 {
     for (int i = 0; i < ATTEMPTS; i++) {
         *ret_look = look_at(throttle, spinners);
-        if (is_right(throttle, ret_look, spinners->count > 0))
+        if (throttle->duty ? duty_is_right(throttle, ret_look)
+                           : quota_is_right(throttle, ret_look, spinners->count > 0))
             return 1;
         /* A target that has other things to do needs no second look, but a witness. */
         if (spinners->count == 0 && ret_look->share < 1 - throttle->taken)
@@ -260,9 +279,9 @@ static void describe(const struct ce_throttle *throttle, const struct look *look
                  spinner_count == 1 ? "" : "es");
     if (throttle->quota)
         snprintf(more, sizeof more, "; the kernel made them wait %" PRIu64 " times",
-                 look->throttled);
+                 look->quota.throttled);
     else
-        snprintf(more, sizeof more, ", and waited for others %.1f %%", 100 * look->waited);
+        snprintf(more, sizeof more, ", and was held for %.1f %%", 100 * look->held);
     snprintf(ret_evidence->text, sizeof ret_evidence->text,
              "%zu process%s may use %.1f %% of %.4g processor%s (%s): %s used %.1f %% in %.1f s%s",
              count, count == 1 ? "" : "es", 100 * (1 - throttle->taken), throttle->processors,
@@ -281,18 +300,17 @@ int ce_throttle_verify(struct ce_throttle *throttle, struct ce_evidence *ret_evi
         seen = look_until_right(throttle, &spinners.ids, &look);
     if (!seen) {
         r = start_spinners(throttle, &spinners, err);
+        if (throttle->quota)
+            ce_cpu_quota_prefer(throttle->quota, true);
         if (r == 0)
             seen = look_until_right(throttle, &spinners.ids, &look);
+        if (throttle->quota)
+            ce_cpu_quota_prefer(throttle->quota, false);
     }
     int r2 = stop_spinners(&spinners, r == 0 ? err : NULL);
     CE_TRY(r < 0 ? r : r2);
     describe(throttle, &look, spinners.ids.count, ret_evidence);
     return seen;
-}
-
-size_t ce_throttle_count(const struct ce_throttle *throttle)
-{
-    return throttle->count;
 }
 
 int ce_throttle_end(struct ce_throttle *throttle, struct ce_error *err)

@@ -30,7 +30,6 @@ int ce_throttle_set(struct ce_throttle *throttle, double taken, struct ce_error 
  * that use all they get are put beside it for about a second. 1 when it is what it should be. */
 int ce_throttle_verify(struct ce_throttle *throttle, struct ce_evidence *ret_evidence,
                        struct ce_error *err);
-size_t ce_throttle_count(const struct ce_throttle *throttle); /* processes when it began */
 /* Undoes it and frees `throttle`, in every case. NULL is fine. */
 int ce_throttle_end(struct ce_throttle *throttle, struct ce_error *err);
 

@@ -70,7 +70,7 @@ static int make(struct ce_netlink *netlink, const struct ce_dns_service *service
     /* Of this type, so that what has another destination finds another way. */
     ce_nft_chain(&writer, chain, "route", NF_INET_LOCAL_OUT, before_tracking);
     ce_nft_rule_begin(&writer, chain);
-    ce_nft_if_meta(&writer, NFT_META_MARK, true, &service->mark, sizeof service->mark);
+    ce_nft_if_meta(&writer, NFT_META_MARK, &service->mark, sizeof service->mark);
     ce_nft_verdict(&writer, NF_ACCEPT, NULL);
     ce_nft_rule_end(&writer);
     for (size_t i = 0; i < service->count; i++) {

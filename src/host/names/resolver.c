@@ -3,14 +3,12 @@
 
 #include <netinet/in.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/seam.h"
 #include "base/spawn.h"
 #include "host/agent.h"
@@ -21,7 +19,6 @@
 
 /* Of the resolver's own queries, in the target's network namespace. */
 static const uint32_t own_mark = 0x0ce0d053;
-static const int64_t try_within = 5 * CE_SECOND;
 
 struct ce_resolver {
     struct ce_journal *journal;
@@ -104,15 +101,7 @@ static int try_redirect(void *ctx)
 
 static bool can_redirect(char *reason, size_t size)
 {
-    struct ce_spawn how = {.function = try_redirect, .parent_death_signal = SIGKILL};
-    struct ce_process_id id;
-    struct ce_error err = {0};
-    int gate, status = 0, r = ce_spawn(&how, &id, &gate, &err);
-    if (r == 0) {
-        r = ce_spawn_go(gate, &err);
-        (void)ce_process_reap(&id, try_within, &status);
-    }
-    int code = r < 0 ? -r : status >= 0 ? (status >> 8) & 0xff : ECHILD;
+    int code = abs(ce_spawn_try(try_redirect, NULL, 0, NULL));
     if (code != 0)
         snprintf(reason, size, "rules of nf_tables cannot be made in a network namespace: %s",
                  strerror(code));

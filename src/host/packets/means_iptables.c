@@ -77,9 +77,6 @@ static void add_peers(struct rules *rules, int family)
     const struct ce_packet_filter *filter = &rules->means->base.filter;
     const char *chain = rules->means->chain;
     char text[INET6_ADDRSTRLEN];
-    if (filter->spared_mark != 0)
-        add(rules, "-A %s%c -m mark --mark 0x%" PRIx32 " -j RETURN\n", chain, rules->way,
-            filter->spared_mark);
     for (size_t i = 0; i < filter->peer_count; i++)
         if (filter->peers[i].family == family &&
             inet_ntop(family, filter->peers[i].address, text, sizeof text))

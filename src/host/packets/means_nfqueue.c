@@ -294,7 +294,7 @@ static int begin_in_agent(struct daemon *daemon, const struct ce_packets *packet
     if (daemon->timer < 0)
         return ce_fail(err, errno, "cannot make a timer: %s", strerror(errno));
     CE_TRY(open_queue(daemon, err));
-    struct ce_nft_deed deed = {.act = CE_NFT_QUEUE, .share = 1, .number = daemon->number};
+    struct ce_nft_deed deed = {.act = CE_NFT_QUEUE, .share = 1, .queue = daemon->number};
     return ce_nft_begin(&packets->filter, &deed, &daemon->nft, err);
 }
 
@@ -331,7 +331,7 @@ static int begin(struct ce_packets *packets, struct ce_error *err)
 static int try_out(struct ce_error *err)
 {
     static const struct ce_packet_filter filter = {.ports = {{9, 9}}, .port_count = 1};
-    static struct ce_nft_deed deed = {.act = CE_NFT_QUEUE, .share = 1, .number = FIRST_NUMBER};
+    static struct ce_nft_deed deed = {.act = CE_NFT_QUEUE, .share = 1, .queue = FIRST_NUMBER};
     struct daemon *daemon = calloc(1, sizeof *daemon);
     if (!daemon)
         return ce_fail_memory(err);

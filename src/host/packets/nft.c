@@ -12,7 +12,7 @@
 
 /* Before connections are tracked and after fragments are put together. What leaves is looked at
  * when its destination is final, but its source is not yet disguised. */
-enum { PRIORITY_FIRST = -310, PRIORITY_LEAVING = -150, PRIORITY_NAT = -100 };
+enum { PRIORITY_FIRST = -310, PRIORITY_LEAVING = -150 };
 static const char what_fails[] = "nf_tables";
 
 /* One way in or out. */
@@ -24,7 +24,7 @@ struct side {
     const char *ports, *peers; /* chains that follow */
 };
 
-/* A reset or a refusal can be sent from some hooks only; a destination changed in others. */
+/* A reset or a refusal can be sent from some hooks only. */
 static struct side side_of(bool in, enum ce_nft_act act)
 {
     struct side side = {
@@ -35,10 +35,7 @@ static struct side side_of(bool in, enum ce_nft_act act)
         .ports = in ? "in-ports" : "out-ports",
         .peers = in ? "in-peers" : "out-peers",
     };
-    if (act == CE_NFT_REDIRECT) {
-        side.hooks[0] = in ? NF_INET_PRE_ROUTING : NF_INET_LOCAL_OUT;
-        side.priority = PRIORITY_NAT;
-    } else if (act == CE_NFT_REJECT) {
+    if (act == CE_NFT_REJECT) {
         side.hooks[0] = in ? NF_INET_LOCAL_IN : NF_INET_LOCAL_OUT;
         side.bases[1] = in ? "through-in" : "through-out";
         side.hooks[1] = NF_INET_FORWARD;
@@ -82,12 +79,8 @@ static void base_rule(struct ce_nft_writer *writer, const struct ce_packet_filte
     if (filter->interface[0]) {
         char name[IF_NAMESIZE] = "";
         memcpy(name, filter->interface, strnlen(filter->interface, sizeof name - 1));
-        ce_nft_if_meta(writer, side->in ? NFT_META_IIFNAME : NFT_META_OIFNAME, true, name,
-                       sizeof name);
+        ce_nft_if_meta(writer, side->in ? NFT_META_IIFNAME : NFT_META_OIFNAME, name, sizeof name);
     }
-    if (filter->spared_mark)
-        ce_nft_if_meta(writer, NFT_META_MARK, false, &filter->spared_mark,
-                       sizeof filter->spared_mark);
     if (protocol)
         ce_nft_if_protocol(writer, protocol);
     if (filter->peer_port)
@@ -109,11 +102,10 @@ static void side_rules(struct ce_nft_writer *writer, const struct ce_packet_filt
                        enum ce_nft_act act, bool in)
 {
     struct side side = side_of(in, act);
-    const char *type = act == CE_NFT_REDIRECT ? "nat" : "filter";
     ce_nft_chain(writer, side.ports, NULL, -1, 0);
     ce_nft_chain(writer, side.peers, NULL, -1, 0);
     for (size_t i = 0; i < CE_COUNT(side.bases) && side.bases[i]; i++) {
-        ce_nft_chain(writer, side.bases[i], type, side.hooks[i], side.priority);
+        ce_nft_chain(writer, side.bases[i], "filter", side.hooks[i], side.priority);
         if (act == CE_NFT_REJECT)
             spare_refusals(writer, side.bases[i]);
         base_rules(writer, filter, &side, side.bases[i]);
@@ -159,11 +151,8 @@ static void hit_rules(struct ce_nft_writer *writer, const struct ce_nft_deed *de
         ce_nft_reject(writer, writer->family == NFPROTO_INET ? NFT_REJECT_ICMPX_UNREACH
                                                              : NFT_REJECT_ICMP_UNREACH);
         break;
-    case CE_NFT_REDIRECT:
-        ce_nft_redirect(writer, deed->number);
-        break;
     case CE_NFT_QUEUE:
-        ce_nft_queue(writer, deed->number, compatible);
+        ce_nft_queue(writer, deed->queue, compatible);
         break;
     }
     ce_nft_rule_end(writer);

@@ -16,14 +16,13 @@
 
 enum ce_nft_act {
     CE_NFT_DROP = 0,
-    CE_NFT_REJECT,   /* TCP: reset; others: ICMP, port unreachable */
-    CE_NFT_REDIRECT, /* to a port of this network namespace, whatever the address was */
-    CE_NFT_QUEUE,    /* to whoever reads that NFQUEUE; past it when nobody does */
+    CE_NFT_REJECT, /* TCP: reset; others: ICMP, port unreachable */
+    CE_NFT_QUEUE,  /* to whoever reads that NFQUEUE; past it when nobody does */
 };
 struct ce_nft_deed {
     enum ce_nft_act act;
-    double share;    /* of the packets that fit, 0..1; redirect: of the connections */
-    uint16_t number; /* the port; the queue */
+    double share; /* of the packets that fit, 0..1 */
+    uint16_t queue;
 };
 
 struct ce_nft {

@@ -134,19 +134,19 @@ static void mask_register(struct ce_nft_writer *writer, const void *mask, size_t
 
 /* ---- conditions ---- */
 
-void ce_nft_if_meta(struct ce_nft_writer *writer, enum nft_meta_keys key, bool equal,
-                    const void *value, size_t size)
+void ce_nft_if_meta(struct ce_nft_writer *writer, enum nft_meta_keys key, const void *value,
+                    size_t size)
 {
     struct expression expression = expression_begin(writer, "meta");
     put_number(writer, NFTA_META_DREG, NFT_REG_1);
     put_number(writer, NFTA_META_KEY, key);
     expression_end(writer, expression);
-    compare(writer, equal ? NFT_CMP_EQ : NFT_CMP_NEQ, value, size);
+    compare(writer, NFT_CMP_EQ, value, size);
 }
 
 void ce_nft_if_protocol(struct ce_nft_writer *writer, uint8_t protocol)
 {
-    ce_nft_if_meta(writer, NFT_META_L4PROTO, true, &protocol, sizeof protocol);
+    ce_nft_if_meta(writer, NFT_META_L4PROTO, &protocol, sizeof protocol);
 }
 
 void ce_nft_if_transport(struct ce_nft_writer *writer, unsigned offset, const void *mask,
@@ -176,7 +176,7 @@ void ce_nft_if_address(struct ce_nft_writer *writer, bool source, const struct c
 {
     bool six = network->family == AF_INET6;
     uint8_t protocol = six ? NFPROTO_IPV6 : NFPROTO_IPV4;
-    ce_nft_if_meta(writer, NFT_META_NFPROTO, true, &protocol, sizeof protocol);
+    ce_nft_if_meta(writer, NFT_META_NFPROTO, &protocol, sizeof protocol);
     if (network->prefix == 0)
         return;
     size_t size = six ? 16 : 4;
@@ -238,18 +238,6 @@ void ce_nft_reject(struct ce_nft_writer *writer, enum nft_reject_types type)
     put_number(writer, NFTA_REJECT_TYPE, type);
     if (type != NFT_REJECT_TCP_RST)
         mnl_attr_put_u8(writer->message, NFTA_REJECT_ICMP_CODE, NFT_REJECT_ICMPX_PORT_UNREACH);
-    expression_end(writer, expression);
-}
-
-void ce_nft_redirect(struct ce_nft_writer *writer, uint16_t port)
-{
-    uint16_t value = htons(port);
-    struct expression expression = expression_begin(writer, "immediate");
-    put_number(writer, NFTA_IMMEDIATE_DREG, NFT_REG_1);
-    put_value(writer, NFTA_IMMEDIATE_DATA, &value, sizeof value);
-    expression_end(writer, expression);
-    expression = expression_begin(writer, "redir");
-    put_number(writer, NFTA_REDIR_REG_PROTO_MIN, NFT_REG_1);
     expression_end(writer, expression);
 }
 

@@ -37,8 +37,8 @@ void ce_nft_rule_begin(struct ce_nft_writer *writer, const char *chain);
 void ce_nft_rule_end(struct ce_nft_writer *writer);
 
 /* Conditions. */
-void ce_nft_if_meta(struct ce_nft_writer *writer, enum nft_meta_keys key, bool equal,
-                    const void *value, size_t size);
+void ce_nft_if_meta(struct ce_nft_writer *writer, enum nft_meta_keys key, const void *value,
+                    size_t size);
 void ce_nft_if_protocol(struct ce_nft_writer *writer, uint8_t protocol);
 /* The bytes of the transport header there, ANDed with `mask` (NULL: all of them). */
 void ce_nft_if_transport(struct ce_nft_writer *writer, unsigned offset, const void *mask,
@@ -54,7 +54,6 @@ void ce_nft_counter(struct ce_nft_writer *writer);
 /* NF_DROP, NF_ACCEPT, NFT_GOTO with its chain. */
 void ce_nft_verdict(struct ce_nft_writer *writer, int verdict, const char *chain);
 void ce_nft_reject(struct ce_nft_writer *writer, enum nft_reject_types type);
-void ce_nft_redirect(struct ce_nft_writer *writer, uint16_t port);
 /* Other addresses and ports, with the checksums that go with them; and none of this is for the
  * connection tracking to see. */
 void ce_nft_set_address(struct ce_nft_writer *writer, bool source,

@@ -133,11 +133,6 @@ void ce_packet_match_of(const struct ce_packet_filter *filter, bool leaving,
     bool ports = filter->port_count > 0 || filter->peer_port != 0;
     bool protocol = ports || filter->protocol != 0;
     match->count = 0;
-    if (filter->spared_mark != 0) {
-        put(match, BPF_LD | BPF_W | BPF_ABS, 0, 0, (uint32_t)(SKF_AD_OFF + SKF_AD_MARK));
-        put(match, BPF_JMP | BPF_JEQ | BPF_K, 0, 1, filter->spared_mark);
-        put(match, BPF_RET | BPF_K, 0, 0, 0);
-    }
     if (!protocol && filter->peer_count == 0) {
         fits(match);
         return;

@@ -35,12 +35,6 @@ static const struct ce_packet_means *means_for(enum ce_packet_kind kind, size_t 
     return NULL;
 }
 
-const char *ce_packets_means_name(enum ce_packet_kind kind, size_t i)
-{
-    const struct ce_packet_means *means = means_for(kind, i);
-    return means ? means->name : "";
-}
-
 /* ---- what the seam puts in place of any means ---- */
 
 static int pretend_begin(struct ce_packets *packets, struct ce_error *err)

@@ -43,8 +43,7 @@ struct ce_packet_filter {
     size_t port_count;
     struct ce_network peers[64]; /* who sent what enters */
     size_t peer_count;
-    uint16_t peer_port;   /* from which port; 0: any */
-    uint32_t spared_mark; /* packets with this mark are left alone; 0: none are */
+    uint16_t peer_port; /* from which port; 0: any */
 };
 
 enum ce_delay_distribution {
@@ -59,6 +58,8 @@ enum ce_packet_kind {
     CE_PACKETS_LIMIT,
     CE_PACKETS_BLOCK,
 };
+
+#define CE_PACKETS_UNLIMITED UINT64_C(1000000000000) /* bits per second: as good as no limit */
 
 /* One kind; the members of the others are not looked at. */
 struct ce_packet_deed {
@@ -99,7 +100,5 @@ int ce_packets_end(struct ce_packets *packets, struct ce_error *err);
 /* Whether any means for that kind is there for this user, in a network namespace of its own or of a
  * target's; `text`: each in the order in which they are tried, and why it is not, if so. */
 bool ce_packets_available(enum ce_packet_kind kind, char *text, size_t size);
-/* The names of the means for a kind, in order, "" at the end. */
-const char *ce_packets_means_name(enum ce_packet_kind kind, size_t i);
 
 #endif

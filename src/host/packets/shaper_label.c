@@ -27,10 +27,10 @@ int ce_shaper_packets_text(const struct ce_packet_filter *filter, bool leaving, 
         for (size_t j = 0; j < sizeof bytes; j++)
             peers = (peers ^ bytes[j]) * 1099511628211u;
     }
-    int n = snprintf(ret_text, CE_SHAPER_PACKETS_SIZE, "%s %s %d %s %u %x %" PRIx64,
+    int n = snprintf(ret_text, CE_SHAPER_PACKETS_SIZE, "%s %s %d %s %u %" PRIx64,
                      leaving ? "out" : "in", filter->interface[0] ? filter->interface : "*",
                      filter->protocol, ports, (unsigned)filter->peer_port,
-                     (unsigned)filter->spared_mark, filter->peer_count > 0 ? peers : 0);
+                     filter->peer_count > 0 ? peers : 0);
     return n < CE_SHAPER_PACKETS_SIZE
                ? 0
                : ce_fail(err, ENOTSUP, "a shaper takes fewer ranges of ports");

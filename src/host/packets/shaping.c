@@ -22,8 +22,7 @@ static const double pareto_widening = 8;
 /* Packets of the share that is reordered are held back by this. */
 static const int64_t reorder_delay = 10 * CE_MILLISECOND;
 /* As fast as that nothing waits, and packets keep their order all the same. */
-static const uint64_t order_rate = 1000000000000;
-static const uint64_t no_limit = 1000000000000; /* bits per second */
+static const uint64_t order_rate = 1000000000000; /* bytes per second */
 
 /* ---- attributes behind the discipline's own struct ---- */
 
@@ -195,5 +194,5 @@ void ce_shaping_none(const char *kind, struct ce_shaping *ret_shaping)
     if (strcmp(kind, "netem") == 0)
         put_netem(ret_shaping, &nothing);
     else
-        put_tbf(ret_shaping, no_limit, 0, UINT16_MAX);
+        put_tbf(ret_shaping, CE_PACKETS_UNLIMITED, 0, UINT16_MAX);
 }

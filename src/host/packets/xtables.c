@@ -105,7 +105,7 @@ static int run_once(struct ce_xtables *xtables, bool named, struct ce_error *err
 
 /* A table that is named comes into being; but in a user namespace the list of those that are there
  * may not be read. */
-int ce_xtables_run(struct ce_xtables *xtables, struct ce_error *err)
+static int run(struct ce_xtables *xtables, struct ce_error *err)
 {
     int r = run_once(xtables, false, err);
     return r == -ENOTSUP && strcmp(xtables->tool, "save") == 0 ? run_once(xtables, true, err) : r;
@@ -113,7 +113,7 @@ int ce_xtables_run(struct ce_xtables *xtables, struct ce_error *err)
 
 static int run_call(void *ctx, struct ce_error *err)
 {
-    return ce_xtables_run(ctx, err);
+    return run(ctx, err);
 }
 
 int ce_xtables_run_there(const struct ce_place *place, struct ce_xtables *xtables,

@@ -20,10 +20,8 @@ struct ce_xtables {
     const char *chain;          /* whose lines are wanted */
     char text[CE_XTABLES_TEXT]; /* rules, or the answer */
 };
-/* Calls it in this process's network namespace. -ENOENT: no such program. -ENOTSUP with the
- * program's own words. */
-int ce_xtables_run(struct ce_xtables *xtables, struct ce_error *err);
-/* The same in another place. */
+/* Calls it in that network namespace. -ENOENT: no such program. -ENOTSUP with the program's own
+ * words. */
 int ce_xtables_run_there(const struct ce_place *place, struct ce_xtables *xtables,
                          struct ce_error *err);
 

@@ -14,24 +14,21 @@
 #include "base/seam.h"
 #include "host/cgroup.h"
 #include "host/group.h"
+#include "host/group_internal.h"
 
 /* Microseconds. The kernel takes no smaller quota, and no longer period. */
 enum { QUOTA_MIN = 1000, PERIOD = 100000, PERIOD_MAX = 1000000 };
 
 static const struct spelling {
-    const char *name, *tag;
+    const char *tag;
     const char *controller, *controller2; /* for host/group.h */
     const char *file;                     /* has the quota */
+    const char *weight_file, *weight_usual, *weight_most;
 } spellings[] = {
-    [CE_CPU_QUOTA_V2] = {"cgroup v2", "v2", NULL, "cpu", "cpu.max"},
-    [CE_CPU_QUOTA_V1] = {"cgroup v1", "v1", "cpu", NULL, "cpu.cfs_quota_us"},
+    [CE_CPU_QUOTA_V2] = {"v2", NULL, "cpu", "cpu.max", "cpu.weight", "100", "10000"},
+    [CE_CPU_QUOTA_V1] = {"v1", "cpu", NULL, "cpu.cfs_quota_us", "cpu.shares", "1024", "262144"},
 };
 static const char *const period_file_v1 = "cpu.cfs_period_us";
-
-const char *ce_cpu_quota_kind_name(enum ce_cpu_quota_kind kind)
-{
-    return spellings[kind].name;
-}
 
 /* ---- reading and writing ---- */
 
@@ -187,10 +184,28 @@ int ce_cpu_quota_set(struct ce_cpu_quota *quota, double processors, struct ce_er
                  : 0;
 }
 
-uint64_t ce_cpu_quota_throttled(const struct ce_cpu_quota *quota)
+struct ce_cpu_quota_view ce_cpu_quota_look(const struct ce_cpu_quota *quota)
 {
-    uint64_t n = 0;
-    return ce_cgroup_number(quota->folder, "cpu.stat", "nr_throttled", &n) ? n : 0;
+    struct ce_cpu_quota_view view = {.processors = HUGE_VAL};
+    char text[64];
+    double period;
+    if (read_quota(quota->kind, quota->folder, text, sizeof text) < 0)
+        return view;
+    view.processors = processors_of(text);
+    if (sscanf(text, "%*s %lf", &period) == 1)
+        view.period = (int64_t)(period * 1e3);
+    (void)ce_cgroup_number(quota->folder, "cpu.stat", "nr_throttled", &view.throttled);
+    return view;
+}
+
+void ce_cpu_quota_prefer(const struct ce_cpu_quota *quota, bool prefer)
+{
+    const struct spelling *spelling = &spellings[quota->kind];
+    if (!ce_group_is_ours(quota->folder))
+        return;
+    (void)ce_cgroup_write(quota->folder, spelling->weight_file,
+                          prefer ? spelling->weight_most : spelling->weight_usual);
+    ce_seam_step(prefer ? "cpu quota: preferred" : "cpu quota: no longer preferred");
 }
 
 const char *ce_cpu_quota_folder(const struct ce_cpu_quota *quota)

@@ -12,7 +12,6 @@ enum ce_cpu_quota_kind {
     CE_CPU_QUOTA_V2 = 0,
     CE_CPU_QUOTA_V1,
 };
-const char *ce_cpu_quota_kind_name(enum ce_cpu_quota_kind kind); /* "cgroup v2", "cgroup v1" */
 
 struct ce_cpu_quota;
 /* Notes "leave-group", makes the group and moves the processes in, without a quota yet. -ENOENT,
@@ -31,8 +30,17 @@ double ce_cpu_quota_room(const struct ce_cpu_quota *quota);
 /* From now on it may use that many processors' time (at least a thousandth). HUGE_VAL: as before.
  */
 int ce_cpu_quota_set(struct ce_cpu_quota *quota, double processors, struct ce_error *err);
-/* How often the kernel has made the group wait so far. */
-uint64_t ce_cpu_quota_throttled(const struct ce_cpu_quota *quota);
+/* What the kernel says of it: processors' time that the group may use, in periods of which length
+ * (ns), and how many of these it has used up so far, so that it was made to wait for the next. */
+struct ce_cpu_quota_view {
+    double processors;
+    int64_t period;
+    uint64_t throttled;
+};
+struct ce_cpu_quota_view ce_cpu_quota_look(const struct ce_cpu_quota *quota);
+/* Lets the group go before others that lie beside it, up to its quota, so that it is the quota that
+ * it comes up against; or no longer. Only where the group is ours; goes with it. */
+void ce_cpu_quota_prefer(const struct ce_cpu_quota *quota, bool prefer);
 const char *ce_cpu_quota_folder(const struct ce_cpu_quota *quota);
 /* Undoes it and frees `quota`, in every case. After a failure its note is still live. NULL is fine.
  */

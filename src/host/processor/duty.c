@@ -17,16 +17,13 @@ struct ce_duty {
     int note;
 };
 
-static int ask(struct ce_duty *duty, struct ce_duty_order order, struct ce_duty_answer *ret_answer,
-               struct ce_error *err)
+static int ask(struct ce_duty *duty, struct ce_duty_order order, struct ce_error *err)
 {
     struct ce_duty_answer answer;
     CE_TRY(ce_agent_ask(duty->agent, &order, sizeof order, &answer, sizeof answer, err));
     if (answer.result < 0)
         return ce_fail(err, -answer.result, "the duty cycle cannot take on process %d: %s",
                        (int)order.id.pid, strerror(-answer.result));
-    if (ret_answer)
-        *ret_answer = answer;
     return 0;
 }
 
@@ -64,24 +61,16 @@ int ce_duty_begin(struct ce_journal *journal, const struct ce_process_list *proc
 
 int ce_duty_add(struct ce_duty *duty, const struct ce_process_id *id, struct ce_error *err)
 {
-    return ask(duty, (struct ce_duty_order){.kind = CE_DUTY_ADD, .id = *id}, NULL, err);
+    return ask(duty, (struct ce_duty_order){.kind = CE_DUTY_ADD, .id = *id}, err);
 }
 
 int ce_duty_set(struct ce_duty *duty, double share, struct ce_error *err)
 {
     if (ce_seam_no_effect())
         share = 1;
-    int r = ask(duty, (struct ce_duty_order){.kind = CE_DUTY_SHARE, .share = share}, NULL, err);
+    int r = ask(duty, (struct ce_duty_order){.kind = CE_DUTY_SHARE, .share = share}, err);
     ce_seam_step("duty: share set");
     return r;
-}
-
-int ce_duty_measure(struct ce_duty *duty, double *ret_share, struct ce_error *err)
-{
-    struct ce_duty_answer answer = {0};
-    CE_TRY(ask(duty, (struct ce_duty_order){.kind = CE_DUTY_MEASURE}, &answer, err));
-    *ret_share = answer.share;
-    return 0;
 }
 
 struct ce_process_id ce_duty_agent(const struct ce_duty *duty)

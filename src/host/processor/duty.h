@@ -25,9 +25,6 @@ int ce_duty_begin(struct ce_journal *journal, const struct ce_process_list *proc
 int ce_duty_set(struct ce_duty *duty, double share, struct ce_error *err);
 /* Puts one more process under the same cycle, as a witness. */
 int ce_duty_add(struct ce_duty *duty, const struct ce_process_id *id, struct ce_error *err);
-/* The share of the time for which they were allowed to run since it was last set, by the agent's
- * clock. */
-int ce_duty_measure(struct ce_duty *duty, double *ret_share, struct ce_error *err);
 struct ce_process_id ce_duty_agent(const struct ce_duty *duty);
 /* Continues everyone, ends the agent and frees `duty`, in every case. After a failure its notes are
  * still live. NULL is fine. */

@@ -162,11 +162,6 @@ static void go_on(struct duty *duty)
     duty->standing = false;
 }
 
-static int64_t ran_until(const struct duty *duty, int64_t now)
-{
-    return duty->ran + (duty->standing ? 0 : now - duty->went_on);
-}
-
 static void stand(struct duty *duty)
 {
     signal_all(duty, SIGSTOP);
@@ -220,12 +215,6 @@ static struct ce_duty_answer obey(struct duty *duty, const struct ce_duty_order 
     case CE_DUTY_ADD:
         answer.result = add_member(duty, &order->id);
         break;
-    case CE_DUTY_MEASURE: {
-        int64_t now = ce_now();
-        answer.share =
-            now > duty->since ? (double)ran_until(duty, now) / (double)(now - duty->since) : 1;
-        break;
-    }
     }
     return answer;
 }

@@ -6,13 +6,12 @@
 #include "base/identity.h"
 
 struct ce_duty_order {
-    enum { CE_DUTY_SHARE, CE_DUTY_ADD, CE_DUTY_MEASURE } kind;
+    enum { CE_DUTY_SHARE, CE_DUTY_ADD } kind;
     double share;            /* CE_DUTY_SHARE */
     struct ce_process_id id; /* CE_DUTY_ADD */
 };
 struct ce_duty_answer {
-    int result;   /* 0, -ESRCH: it has ended, -EPERM: it is somebody else's, -ENOSPC: too many */
-    double share; /* CE_DUTY_MEASURE */
+    int result; /* 0, -ESRCH: it has ended, -EPERM: it is somebody else's, -ENOSPC: too many */
 };
 
 int ce_duty_agent_run(void *ctx, int channel);

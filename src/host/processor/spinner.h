@@ -15,5 +15,7 @@ int ce_spinner_start(struct ce_journal *journal, struct ce_agent **ret_spinner,
 /* For how long the process has been ready to run and others did, ns; 0 when the kernel does not
  * tell. */
 int64_t ce_spinner_waited(const struct ce_process_id *id);
+/* Whether it may not run now: it is stopped, or is to be as soon as it gets a processor. */
+bool ce_spinner_is_held(const struct ce_process_id *id);
 
 #endif

@@ -6,16 +6,16 @@
 #include "base/file.h"
 #include "base/seam.h"
 #include "host/storage/door_page.h"
+#include "journal/undo_files.h"
 
 /* ---- disarming ---- */
 
 static int disarm(const json_t *args, struct ce_error *err)
 {
     const char *path;
-    json_int_t dev, ino;
     struct ce_door_page *page;
     struct stat st;
-    if (json_unpack((json_t *)args, "{s:s, s:I, s:I}", "path", &path, "dev", &dev, "ino", &ino) < 0)
+    if (json_unpack((json_t *)args, "{s:s}", "path", &path) < 0)
         return ce_fail(err, EINVAL, "the note does not say which page is meant");
     int r = ce_door_page_map_file(path, &page, &st);
     if (r == -ENOENT) /* the target has been taken down */
@@ -24,7 +24,7 @@ static int disarm(const json_t *args, struct ce_error *err)
         return CE_UNDO_FOREIGN;
     if (r < 0)
         return ce_fail(err, -r, "cannot use '%s': %s", path, strerror(-r));
-    bool same = st.st_dev == (dev_t)dev && st.st_ino == (ino_t)ino;
+    bool same = ce_undo_is_same_file(args, &st);
     if (same) {
         page->armed = 0;
         page->orders++;
@@ -47,9 +47,10 @@ static int note_disarm(const char *helpers, struct ce_journal *journal, struct c
         return ce_fail_memory(err);
     if (!path || stat(path, &st) < 0)
         return ce_fail(err, errno, "cannot see '%s': %s", plain, strerror(errno));
-    json_t *args = json_pack("{s:s, s:I, s:I}", "path", path, "dev", (json_int_t)st.st_dev, "ino",
-                             (json_int_t)st.st_ino);
-    return args ? ce_undo_note(journal, "disarm-door", args, err) : ce_fail_memory(err);
+    ce_autojson json_t *args = ce_undo_file_args(&st);
+    if (!args || json_object_set_new(args, "path", json_string(path)) < 0)
+        return ce_fail_memory(err);
+    return ce_undo_note(journal, "disarm-door", ce_take(args), err);
 }
 
 int ce_door_arm(struct ce_door_page *page, const char *helpers, const char *folder,

@@ -268,11 +268,14 @@ static int end_server(const json_t *args, struct ce_error *err)
 
 static int unmount(const json_t *args, struct ce_error *err)
 {
-    const char *source;
+    const char *source, *boot;
     struct ce_place place;
-    if (json_unpack((json_t *)args, "{s:s}", "source", &source) < 0 ||
+    if (json_unpack((json_t *)args, "{s:s, s:{s:s}}", "source", &source, "place", "boot", &boot) <
+            0 ||
         strlen(source) >= CE_FUSE_SOURCE_SIZE)
         return ce_fail(err, EINVAL, "the note does not say which mount is meant");
+    if (ce_boot_is_another(boot))
+        return 0;
     int r = ce_place_from_args(json_object_get(args, "place"), CE_PLACE_MOUNTS, &place, err);
     if (r < 0)
         return r;

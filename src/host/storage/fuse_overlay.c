@@ -280,21 +280,13 @@ static int try_out(void *ctx)
 
 static bool overlay_available(char *detail, size_t size)
 {
-    struct ce_spawn how = {
-        .function = try_out,
-        .namespaces = CLONE_NEWNS | (geteuid() == 0 ? 0 : CLONE_NEWUSER),
-        .parent_death_signal = SIGKILL,
-    };
-    struct ce_process_id id;
+    unsigned long namespaces = CLONE_NEWNS | (geteuid() == 0 ? 0 : CLONE_NEWUSER);
     struct ce_error err = {0};
-    int gate, status = 0;
-    if (ce_spawn(&how, &id, &gate, &err) < 0) {
+    int code = ce_spawn_try(try_out, NULL, namespaces, &err);
+    if (code < 0) {
         snprintf(detail, size, "%s", err.message);
         return false;
     }
-    (void)ce_spawn_go(gate, NULL);
-    (void)ce_process_reap(&id, server_within, &status);
-    int code = status >= 0 ? status >> 8 & 255 : EIO;
     if (code == 0)
         snprintf(detail, size, "a FUSE filesystem can be mounted over a folder%s",
                  geteuid() == 0 ? "" : " of a target in a user namespace of this user's");

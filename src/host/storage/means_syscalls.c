@@ -5,12 +5,10 @@
  * All that is done here is to say on the page what becomes of them. */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/spawn.h"
 #include "host/storage/door.h"
 #include "host/storage/door_page.h"
@@ -110,17 +108,12 @@ static int try_out(void *ctx)
 
 static bool available(char *detail, size_t size)
 {
-    struct ce_spawn how = {.function = try_out, .parent_death_signal = SIGKILL};
-    struct ce_process_id id;
     struct ce_error err = {0};
-    int gate, status = 0;
-    if (ce_spawn(&how, &id, &gate, &err) < 0) {
+    int code = ce_spawn_try(try_out, NULL, 0, &err);
+    if (code < 0) {
         snprintf(detail, size, "%s", err.message);
         return false;
     }
-    (void)ce_spawn_go(gate, NULL);
-    (void)ce_process_reap(&id, CE_SECOND, &status);
-    int code = status >= 0 ? status >> 8 & 255 : EIO;
     if (code == 0)
         snprintf(detail, size, "system calls can be answered, of what ChaosEater starts");
     else

@@ -59,6 +59,12 @@ int ce_storage_look(const struct ce_subject *subject, struct ce_storage_site *re
 
 /* ---- choosing ---- */
 
+/* A target that has whatever means could ask for. */
+static const struct ce_subject any = {
+    .has = CE_SUBJECT_FOLDER | CE_SUBJECT_PROCESS | CE_SUBJECT_HELPERS,
+    .folder_is_dedicated = true,
+};
+
 static void say(char *text, size_t size, const char *name, const char *what)
 {
     size_t n = strlen(text);
@@ -95,10 +101,12 @@ int ce_storage_begin(struct ce_journal *journal, const struct ce_subject *subjec
 {
     char reasons[sizeof err->message] = "";
     size_t live = ce_undo_live(journal);
+    struct ce_storage_deed fillable = *deed;
+    fillable.may_fill = true;
     for (size_t i = 0; i < CE_COUNT(all); i++) {
         struct ce_error why = {0};
-        if (means && strcmp(means, all[i]->name) != 0)
-            continue;
+        if (means ? strcmp(means, all[i]->name) != 0 : all[i]->unfit(&any, &fillable) != NULL)
+            continue; /* such a deed is not its business, whatever the target */
         int r = begin_by(all[i], journal, subject, deed, ret_storage, &why);
         /* What could not be taken back is worse than no fault; a run that was ended is over. */
         if (r == 0 || r == -ECANCELED || ce_undo_live(journal) > live) {
@@ -156,8 +164,6 @@ int ce_storage_end(struct ce_storage *storage, struct ce_error *err)
 
 bool ce_storage_available(const struct ce_storage_deed *deed, char *text, size_t size)
 {
-    struct ce_subject any = {.has = CE_SUBJECT_FOLDER | CE_SUBJECT_PROCESS | CE_SUBJECT_HELPERS,
-                             .folder_is_dedicated = true};
     bool found = false;
     text[0] = '\0';
     for (size_t i = 0; i < CE_COUNT(all); i++) {

@@ -131,11 +131,6 @@ void ce_storage_gate_renew(struct ce_storage_gate *gate, const struct ce_storage
     unlock(gate);
 }
 
-void ce_storage_gate_done(struct ce_storage_gate *gate)
-{
-    (void)pthread_mutex_destroy(&gate->lock);
-}
-
 void ce_storage_gate_set(struct ce_storage_gate *gate, const struct ce_storage_deed *deed)
 {
     lock(gate);

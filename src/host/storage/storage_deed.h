@@ -90,7 +90,6 @@ void ce_storage_gate_init(struct ce_storage_gate *gate, const struct ce_storage_
 /* The same for one in memory that processes share: any of them may end while it passes it. There is
  * no deed yet. */
 void ce_storage_gate_init_shared(struct ce_storage_gate *gate);
-void ce_storage_gate_done(struct ce_storage_gate *gate);
 /* Begins another deed: numbers of operations and counts begin anew. */
 void ce_storage_gate_renew(struct ce_storage_gate *gate, const struct ce_storage_deed *deed);
 /* From now on; numbers of operations and counts go on. */

@@ -64,36 +64,6 @@ static int run_trial(void *ctx, const char *name, int give_up, struct ce_trial_f
 
 /* ---- start and stop ---- */
 
-static const char preload[] = "LD_PRELOAD=";
-
-/* What the document has the command load, or this process's environment does. */
-static const char *preloaded(const struct ce_names *given)
-{
-    for (size_t i = given->count; i > 0; i--)
-        if (strncmp(given->names[i - 1], preload, strlen(preload)) == 0)
-            return given->names[i - 1] + strlen(preload);
-    return getenv("LD_PRELOAD");
-}
-
-/* The last one of a name holds: what the helpers need stands behind what the document says. */
-static int make_env(struct command *command, unsigned helpers, struct ce_error *err)
-{
-    const struct ce_names *given = &command->spec->env;
-    CE_TRY(ce_helpers_init(helpers, "LD_PRELOAD", preloaded(given), command->run_folder,
-                           &command->helpers, err));
-    command->env.names =
-        calloc(given->count + command->helpers.count + 1, sizeof *command->env.names);
-    if (!command->env.names)
-        return ce_fail_memory(err);
-    for (size_t i = 0; i < given->count; i++)
-        command->env.names[command->env.count++] = given->names[i];
-    for (size_t i = 0; i < command->helpers.count; i++)
-        command->env.names[command->env.count++] = command->helpers.variables[i];
-    if (command->dataset.variable)
-        command->env.names[command->env.count++] = command->dataset.variable;
-    return 0;
-}
-
 static enum ce_isolation isolation_of(const struct ce_pipeline_spec *spec)
 {
     switch (spec->isolation) {
@@ -135,7 +105,8 @@ static int start_all(struct command *command, const struct ce_pipeline_site *sit
         return ce_fail_memory(err);
     if (spec->dataset)
         CE_TRY(ce_dataset_copy_make(spec->dataset, command->run_folder, &command->dataset, err));
-    CE_TRY(make_env(command, site->helpers, err));
+    CE_TRY(ce_helpers_env(site->helpers, &spec->env, command->run_folder, command->dataset.variable,
+                          &command->helpers, &command->env, err));
     return start_launcher(command, site->journal, err);
 }
 

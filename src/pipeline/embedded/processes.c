@@ -336,7 +336,7 @@ static int ask(struct ce_processes *processes, const char *command, int64_t time
     if (r == -ETIMEDOUT)
         return ce_fail(err, ETIMEDOUT, "the pipeline did not do '%s' within %.1f s", command,
                        (double)timeout / 1e9);
-    return ce_fail(err, ECHILD, "the pipeline's supervisor is gone");
+    return ce_fail(err, ESRCH, "the pipeline's supervisor is gone");
 }
 
 int ce_processes_ask(struct ce_processes *processes, const char *command, int64_t timeout,

@@ -113,36 +113,6 @@ static int port_of(const struct ce_endpoint *endpoint)
     return in->sin_family == AF_INET || in->sin_family == AF_INET6 ? ntohs(in->sin_port) : 0;
 }
 
-static const char preload[] = "LD_PRELOAD=";
-
-/* What the document has the server load, or this process's environment does. */
-static const char *preloaded(const struct ce_names *given)
-{
-    for (size_t i = given->count; i > 0; i--)
-        if (strncmp(given->names[i - 1], preload, strlen(preload)) == 0)
-            return given->names[i - 1] + strlen(preload);
-    return getenv("LD_PRELOAD");
-}
-
-/* What the document says, and what the helpers need that are to be loaded: that stands behind, and
- * the last one holds. */
-static int make_env(struct http *http, struct ce_error *err)
-{
-    const struct ce_names *given = &http->spec->env;
-    struct ce_helpers *helpers = &http->helpers;
-    CE_TRY(ce_helpers_init(http->site->helpers, "LD_PRELOAD", preloaded(given),
-                           http->site->run_folder, helpers, err));
-    http->env.names = calloc(given->count + helpers->count + 1, sizeof *http->env.names);
-    if (!http->env.names)
-        return ce_fail_memory(err);
-    if (given->count > 0)
-        memcpy(http->env.names, given->names, given->count * sizeof *given->names);
-    http->env.count = given->count;
-    for (size_t i = 0; i < helpers->count; i++)
-        http->env.names[http->env.count++] = helpers->variables[i];
-    return 0;
-}
-
 static int start_server(struct http *http, struct ce_error *err)
 {
     const struct ce_pipeline_spec *spec = http->spec;
@@ -153,7 +123,8 @@ static int start_server(struct http *http, struct ce_error *err)
     if (r == 0 || r == -EPROTO)
         return ce_fail(err, EADDRINUSE,
                        "something serves there already: end it, or leave out `command`");
-    CE_TRY(make_env(http, err));
+    CE_TRY(ce_helpers_env(http->site->helpers, &spec->env, http->site->run_folder, NULL,
+                          &http->helpers, &http->env, err));
     http->log = ce_format("%s/server.log", http->site->run_folder);
     http->run_folder = strdup(http->site->run_folder);
     if (!http->log || !http->run_folder)

@@ -74,7 +74,8 @@ void ce_h2_pipe_collect(struct ce_h2_pipe *pipe, bool eager)
     settle(pipe);
 }
 
-void ce_h2_pipe_drop(struct ce_h2_pipe *pipe, struct ce_blocks *blocks, size_t size)
+/* Bytes at the front. */
+static void pipe_drop(struct ce_h2_pipe *pipe, struct ce_blocks *blocks, size_t size)
 {
     ce_buffer_drop(&pipe->bytes, blocks, size);
     settle(pipe);
@@ -83,7 +84,7 @@ void ce_h2_pipe_drop(struct ce_h2_pipe *pipe, struct ce_blocks *blocks, size_t s
 void ce_h2_pipe_discard(struct ce_h2_pipe *pipe, struct ce_blocks *blocks)
 {
     pipe->discarding = true;
-    ce_h2_pipe_drop(pipe, blocks, ce_buffer_size(&pipe->bytes));
+    pipe_drop(pipe, blocks, ce_buffer_size(&pipe->bytes));
 }
 
 static int receive(struct ce_h2_pipe *pipe, struct ce_blocks *blocks, const void *data, size_t size)
@@ -298,7 +299,7 @@ static ssize_t read_pipe(nghttp2_session *ng, int32_t id, uint8_t *to, size_t ro
         memcpy(to, ce_buffer_bytes(&pipe->bytes), n);
         if (pipe->limit != SIZE_MAX)
             pipe->limit -= n;
-        ce_h2_pipe_drop(pipe, session->blocks, n);
+        pipe_drop(pipe, session->blocks, n);
         touch(stream);
     }
     if (n == size && pipe->ended && !pipe->endless) {

@@ -122,8 +122,6 @@ int ce_h2_pipe_put(struct ce_h2_pipe *pipe, struct ce_blocks *blocks, const void
                    size_t size);
 /* Whether the window is opened for all that is there and comes, or only for what leaves. */
 void ce_h2_pipe_collect(struct ce_h2_pipe *pipe, bool eager);
-/* Drops bytes at the front. */
-void ce_h2_pipe_drop(struct ce_h2_pipe *pipe, struct ce_blocks *blocks, size_t size);
 /* Drops what is there and all that comes. */
 void ce_h2_pipe_discard(struct ce_h2_pipe *pipe, struct ce_blocks *blocks);
 
