@@ -17,7 +17,8 @@ import signal
 import pytest
 from fingerprint import unchanged
 from lab import LAYERS, PARAMETERS, Lab
-from test_http_pipeline import experiment, free_port, is_open, started, write
+from ports import free_port
+from test_http_pipeline import experiment, is_open, started, write
 
 WORKERS = 3
 CASES = {fault: (fault, PARAMETERS.get(fault, {})) for fault in LAYERS}

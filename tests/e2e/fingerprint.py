@@ -81,7 +81,7 @@ AT_START = fingerprint()
 
 
 @contextlib.contextmanager
-def unchanged(seconds=20):
+def unchanged(seconds=60):
     """Whatever happens inside leaves nothing behind."""
     before = fingerprint()
     yield
