@@ -35,6 +35,23 @@ bool ce_seam_hurry(void)
     return getenv("CHAOSEATER_SEAM_HURRY") != NULL;
 }
 
+bool ce_seam_shifts_wall(void)
+{
+    return getenv("CHAOSEATER_SEAM_WALL") != NULL;
+}
+
+int64_t ce_seam_wall_shift(void)
+{
+    const char *path = getenv("CHAOSEATER_SEAM_WALL");
+    FILE *file = path ? fopen(path, "re") : NULL;
+    double seconds = 0;
+    if (file && fscanf(file, "%lf", &seconds) != 1)
+        seconds = 0;
+    if (file)
+        (void)fclose(file);
+    return (int64_t)(seconds * 1e9);
+}
+
 void ce_seam_step(const char *what)
 {
     if (left)
