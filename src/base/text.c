@@ -172,3 +172,19 @@ const char *ce_text_nearest(const char *text, const char *const *names, size_t c
     }
     return best;
 }
+
+bool ce_text_is_among(const char *text, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(text, names[i]) == 0)
+            return true;
+    return false;
+}
+
+void ce_names_done(struct ce_names *names)
+{
+    for (size_t i = 0; i < names->count; i++)
+        free(names->names[i]);
+    free(names->names);
+    *names = (struct ce_names){0};
+}

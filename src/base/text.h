@@ -3,6 +3,7 @@
 #ifndef CE_BASE_TEXT_H
 #define CE_BASE_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,6 +29,10 @@ struct ce_names {
     size_t count;
 };
 
+void ce_names_done(struct ce_names *names); /* a zeroed one is fine */
+
+/* Whether it is one of them. */
+bool ce_text_is_among(const char *text, const char *const *names, size_t count);
 /* Which of the names is nearest to `text`; NULL when none is near enough to be meant. */
 const char *ce_text_nearest(const char *text, const char *const *names, size_t count);
 

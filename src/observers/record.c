@@ -4,6 +4,7 @@
 #include "observers/record.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,6 +52,12 @@ void ce_record_done(struct ce_record *record)
     free(record->steps);
     free(record->isolation);
     free(record->target);
+    json_decref(record->tags);
+    json_decref(record->steady_state);
+    json_decref(record->stopped_by);
+    json_decref(record->blast_radius);
+    free(record->rollback_reason);
+    json_decref(record->words);
     memset(record, 0, sizeof *record);
 }
 
@@ -92,13 +99,14 @@ static json_t *timestamp(int64_t wall)
 
 static json_t *experiment_json(const struct ce_record *record)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
                      "name", text(record->name),
                      "layer", text(record->layer),
                      "fault_type", text(record->fault_type),
                      "parameters", shared(record->parameters),
                      "duration", ce_json_number(record->duration),
-                     "rollback_strategy", text(record->strategy));
+                     "rollback_strategy", text(record->strategy),
+                     "tags", record->tags ? json_incref(record->tags) : json_array());
 }
 
 static json_t *pipeline_json(const struct ce_record *record)
@@ -143,19 +151,22 @@ static json_t *latency_json(const struct ce_record *record)
     return ce_take(latency);
 }
 
-static json_t *operations_json(const struct ce_record *record)
+/* How often, phase by phase; `offset` is the count's in struct ce_phase_summary. */
+static json_t *counts_json(const struct ce_record *record, size_t offset)
 {
-    ce_autojson json_t *operations = json_object();
-    for (size_t i = 0; i < CE_RECORD_PHASES; i++)
-        if (json_object_set_new(operations, ce_record_phase_names[i],
-                                json_integer((json_int_t)record->phases[i].operations)) < 0)
+    ce_autojson json_t *counts = json_object();
+    for (size_t i = 0; i < CE_RECORD_PHASES; i++) {
+        uint64_t count;
+        memcpy(&count, (const char *)&record->phases[i] + offset, sizeof count);
+        if (json_object_set_new(counts, ce_record_phase_names[i], json_integer((json_int_t)count)) < 0)
             return NULL;
-    return ce_take(operations);
+    }
+    return ce_take(counts);
 }
 
 static json_t *metrics_json(const struct ce_record *record)
 {
-    ce_autojson json_t *metrics = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+    ce_autojson json_t *metrics = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
                                             "recovery_time", ce_json_number(record->recovery_time),
                                             "accuracy_degradation", ce_json_number(record->accuracy_degradation),
                                             "pipeline_downtime", ce_json_number(record->pipeline_downtime),
@@ -163,7 +174,9 @@ static json_t *metrics_json(const struct ce_record *record)
                                             "baseline_accuracy", ce_json_number(record->baseline_accuracy),
                                             "fault_accuracy", ce_json_number(record->fault_accuracy),
                                             "latency_ms", latency_json(record),
-                                            "operations", operations_json(record));
+                                            "operations", counts_json(record, offsetof(struct ce_phase_summary, operations)),
+                                            "failed_operations", counts_json(record, offsetof(struct ce_phase_summary, errors)),
+                                            "right_predictions", counts_json(record, offsetof(struct ce_phase_summary, right)));
     if (record->custom_metrics && json_object_set(metrics, "custom", record->custom_metrics) < 0)
         return NULL;
     return ce_take(metrics);
@@ -181,11 +194,14 @@ static json_t *score_json(const struct ce_record *record)
                      "errors", ce_json_number(scored ? record->lost_errors : NAN));
 }
 
+json_t *ce_record_no_counts(void)
+{
+    return json_pack("{s:n, s:n, s:n, s:{}}", "eligible", "selected", "changed", "skipped");
+}
+
 static json_t *fault_json(const struct ce_record *record)
 {
-    if (record->fault_counts)
-        return json_incref(record->fault_counts);
-    return json_pack("{s:n, s:n, s:n, s:{}}", "eligible", "selected", "changed", "skipped");
+    return record->fault_counts ? json_incref(record->fault_counts) : ce_record_no_counts();
 }
 
 static json_t *steps_json(const struct ce_record *record)
@@ -205,11 +221,12 @@ static json_t *steps_json(const struct ce_record *record)
 
 static json_t *rollback_json(const struct ce_record *record)
 {
-    return json_pack("{s:o, s:o, s:o, s:b}",
+    return json_pack("{s:o, s:o, s:o, s:b, s:o}",
                      "strategy", text(record->rolled_back_by ? record->rolled_back_by : record->strategy),
                      "steps", steps_json(record),
                      "seconds", ce_json_number(record->rollback_seconds),
-                     "verified", record->rollback_verified);
+                     "verified", record->rollback_verified,
+                     "reason", text(record->rollback_reason));
 }
 
 static json_t *recipe_json(const struct ce_record *record)
@@ -241,10 +258,14 @@ json_t *ce_record_json(const struct ce_record *record)
                                         "verdict", ce_verdict_name(record->verdict));
     if (set_reason(run, record) < 0)
         return NULL;
-    ce_autojson json_t *rest = json_pack("{s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+    ce_autojson json_t *rest = json_pack("{s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+                                         "signal", record->signal ? json_integer(record->signal) : json_null(),
                                          "control", record->control,
                                          "verified", record->verified,
                                          "verification", text(record->verification),
+                                         "steady_state", shared(record->steady_state),
+                                         "stopped_by", shared(record->stopped_by),
+                                         "blast_radius", shared(record->blast_radius),
                                          "summary", summary_json(record),
                                          "metrics", metrics_json(record),
                                          "score", score_json(record),

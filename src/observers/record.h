@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/clock.h"
+#include "base/error.h"
 
 enum ce_status {
     CE_STATUS_COMPLETED = 0,
@@ -89,11 +90,26 @@ struct ce_record {
     double total_seconds;         /* the whole run, start to end, by the monotonic clock */
     char *isolation;              /* of the pipeline */
     char *target;                 /* what the fault acted on; NULL: the pipeline */
+    /* what the document asked besides; each is NULL when it asked for none */
+    json_t *tags;            /* [name] */
+    json_t *steady_state;    /* the hypothesis: [{"name", "probe", "mode", "looks", "failures",
+                                "errors", "held": true, false or null (could not be looked at),
+                                "detail": a sentence}] */
+    json_t *stopped_by;      /* the stop condition that ended the run: {"condition": a sentence,
+                                "value", "after": seconds since injection} */
+    json_t *blast_radius;    /* {"of", "mode", "eligible", "chosen": [what was chosen]} */
+    char *rollback_reason;   /* why that strategy, or why it gave way to another; NULL: as asked */
+    json_t *words;           /* of a record that was read: the texts it borrows; else NULL */
 };
 
 void ce_record_done(struct ce_record *record);
 /* RUN of the documented JSON. A skipped run's "reason" is `skip_reason`, and its "detail" the
  * sentence. Returns a new reference; NULL: no memory. */
 json_t *ce_record_json(const struct ce_record *record);
+/* The record that a RUN was made from: what another process ran, or what a report on disk tells.
+ * -EINVAL with the key that is missing or of another kind. End it with ce_record_done(). */
+int ce_record_read(const json_t *run, struct ce_record *ret_record, struct ce_error *err);
+/* What RUN says of a fault that counted nothing. New reference. */
+json_t *ce_record_no_counts(void);
 
 #endif

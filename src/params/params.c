@@ -250,18 +250,10 @@ static int set_text(char **value, const char *text, struct ce_error *err)
     return 0;
 }
 
-static void names_done(struct ce_names *names)
-{
-    for (size_t i = 0; i < names->count; i++)
-        free(names->names[i]);
-    free(names->names);
-    *names = (struct ce_names){0};
-}
-
 static int set_names(const struct ce_param *param, struct ce_names *names, const char *const *items,
                      size_t count, struct ce_error *err)
 {
-    CE_CLEANUP(names_done) struct ce_names copy = {0};
+    CE_CLEANUP(ce_names_done) struct ce_names copy = {0};
     copy.names = calloc(count + 1, sizeof *copy.names);
     if (!copy.names)
         return ce_fail_memory(err);
@@ -272,7 +264,7 @@ static int set_names(const struct ce_param *param, struct ce_names *names, const
         if (!copy.names[copy.count])
             return ce_fail_memory(err);
     }
-    names_done(names);
+    ce_names_done(names);
     *names = copy;
     copy = (struct ce_names){0};
     return 0;
@@ -338,7 +330,7 @@ void ce_params_done(const struct ce_param *table, void *obj)
             char **text = field(param, obj);
             free(ce_take(*text));
         } else if (param->type == CE_PARAM_NAMES) {
-            names_done(field(param, obj));
+            ce_names_done(field(param, obj));
         }
     }
 }

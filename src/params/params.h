@@ -135,6 +135,8 @@ json_t *ce_params_describe(const struct ce_param *table);
 /* {"type": "object", "properties": {...}, "required": [...], "additionalProperties": false} (JSON
  * Schema 2020-12). */
 json_t *ce_params_schema(const struct ce_param *table);
+/* A line of 100 columns at most; what does not fit goes on in lines that are indented so far. */
+void ce_params_print_wrapped(const char *text, int indent, FILE *out);
 /* The table as people read it, 100 columns. */
 void ce_params_print(const struct ce_param *table, FILE *out);
 

@@ -31,6 +31,11 @@ static void print_wrapped(const char *text, int column, int indent, FILE *out)
     fputc('\n', out);
 }
 
+void ce_params_print_wrapped(const char *text, int indent, FILE *out)
+{
+    print_wrapped(text, 0, indent, out);
+}
+
 static void print_choices(const struct ce_param *param, int indent, FILE *out)
 {
     for (const struct ce_choice *choice = param->choices; choice && choice->name; choice++) {
