@@ -209,10 +209,11 @@ static json_t *steps_json(const struct ce_record *record)
     ce_autojson json_t *steps = json_array();
     for (size_t i = 0; i < record->step_count; i++) {
         const struct ce_rollback_step *step = &record->steps[i];
-        json_t *json = json_pack("{s:o, s:o, s:b}",
+        json_t *json = json_pack("{s:o, s:o, s:b, s:s*}",
                                  "at", ce_json_number(step->at),
                                  "intensity", ce_json_number(step->intensity),
-                                 "healthy", step->healthy);
+                                 "healthy", step->healthy,
+                                 "event", step->event);
         if (json_array_append_new(steps, json) < 0)
             return NULL;
     }

@@ -43,6 +43,7 @@ struct ce_rollback_step {
     double at; /* seconds since rollback began */
     double intensity;
     bool healthy;
+    const char *event; /* one of ce_rollback_events; NULL: none */
 };
 
 struct ce_record {

@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "observers/record.h"
+#include "rollback/rollback.h"
 
 enum kind {
     TEXT,    /* char *, owned; null is NULL */
@@ -346,6 +347,8 @@ static int read_steps(const json_t *run, struct ce_record *record, struct ce_err
         CE_TRY(read_number(json_object_get(json, "intensity"), "rollback.steps.intensity", NAN,
                            &step->intensity, err));
         step->healthy = json_is_true(json_object_get(json, "healthy"));
+        const char *event = json_string_value(json_object_get(json, "event"));
+        step->event = event ? ce_rollback_event(event) : NULL;
     }
     return 0;
 }

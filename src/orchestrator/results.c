@@ -6,7 +6,11 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
 #include "report/report.h"
+
+enum { RESULTS_SIZE_MAX = 256 << 20 };
 
 struct ce_results *ce_results_new(uint64_t seed)
 {
@@ -25,6 +29,8 @@ void ce_results_free(struct ce_results *results)
         free(results->records[i]);
     }
     free(results->records);
+    ce_results_ungate(results);
+    free(results->source);
     free(results);
 }
 
@@ -89,7 +95,7 @@ int ce_results_exit_code(const struct ce_results *results)
             if (exit_code_of(results->records[i]) == gravity[g])
                 return gravity[g];
     }
-    return results->has_gate && !results->gate_passed ? CE_EXIT_DEVIATED : CE_EXIT_PASSED;
+    return results->has_gate && !results->gate.passed ? CE_EXIT_DEVIATED : CE_EXIT_PASSED;
 }
 
 bool ce_results_hits_lost(const struct ce_results *results)
@@ -107,28 +113,6 @@ bool ce_results_clean(const struct ce_results *results)
     return results->count > 0 && !results->signal;
 }
 
-/* ---- gate ---- */
-
-static bool passes(const struct ce_record *record, double min_score)
-{
-    if (record->status != CE_STATUS_COMPLETED || record->verdict != CE_VERDICT_PASSED)
-        return false;
-    return record->control ||
-           record->score >= min_score; /* a null score is NaN, which is never enough */
-}
-
-int ce_results_gate(struct ce_results *results, double min_score, struct ce_error *err)
-{
-    if (!(min_score >= 0 && min_score <= 100))
-        return ce_fail(err, ERANGE, "min-score: %g is outside 0..100", min_score);
-    results->has_gate = true;
-    results->gate_min_score = min_score;
-    results->gate_passed = results->count > 0 && !results->signal;
-    for (size_t i = 0; i < results->count; i++)
-        results->gate_passed = results->gate_passed && passes(results->records[i], min_score);
-    return 0;
-}
-
 /* ---- reports ---- */
 
 int ce_results_write(const struct ce_results *results, const char *format, FILE *out, bool color,
@@ -138,13 +122,51 @@ int ce_results_write(const struct ce_results *results, const char *format, FILE 
         .records = (const struct ce_record *const *)results->records,
         .count = results->count,
         .seed = results->seed,
-        .has_gate = results->has_gate,
-        .gate_min_score = results->gate_min_score,
-        .gate_passed = results->gate_passed,
+        .gate = results->has_gate ? &results->gate : NULL,
     };
-    if (strcmp(format, "json") == 0)
-        return ce_report_write_json(&report, out, err);
-    if (strcmp(format, "text") == 0)
-        return ce_report_write_text(&report, out, color, err);
-    return ce_fail(err, EINVAL, "report format '%s' is not one of text, json", format);
+    ce_report_writer *write = ce_report_find(format);
+    if (write)
+        return write(&report, out, color, err);
+    char known[256] = "";
+    for (size_t i = 0, used = 0; ce_report_format_at(i) && used < sizeof known; i++)
+        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i > 0 ? ", " : "",
+                                 ce_report_format_at(i));
+    return ce_fail(err, EINVAL, "report format '%s' is not one of %s", format, known);
+}
+
+/* ---- reading ---- */
+
+static int read_run(const json_t *run, const char *path, struct ce_results *results,
+                    struct ce_error *err)
+{
+    struct ce_record record;
+    int r = ce_record_read(run, &record, err);
+    if (r < 0)
+        return ce_fail_context(err, r, "'%s' is no report of runs", path);
+    return ce_results_add(results, &record, err);
+}
+
+int ce_results_read(const char *path, struct ce_results **ret_results, struct ce_error *err)
+{
+    ce_autofree char *text = NULL;
+    size_t size, i;
+    CE_TRY(ce_file_read(path, RESULTS_SIZE_MAX, &text, &size, err));
+    ce_autojson json_t *json = ce_json_parse(text, size, path, err);
+    if (!json)
+        return -EINVAL;
+    json_t *runs = json_object_get(json, "runs"), *run;
+    json_t *seed = json_object_get(json, "seed");
+    CE_CLEANUP(ce_results_free_p)
+    struct ce_results *results =
+        ce_results_new(json_is_integer(seed) ? (uint64_t)json_integer_value(seed) : 0);
+    if (!results || !(results->source = strdup(path)))
+        return ce_fail_memory(err);
+    json_array_foreach(runs, i, run)
+    {
+        CE_TRY(read_run(run, path, results, err));
+    }
+    if (!json_is_array(runs))
+        CE_TRY(read_run(json, path, results, err));
+    *ret_results = ce_take(results);
+    return 0;
 }

@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "chaoseater.h"
 #include "observers/record.h"
+#include "report/report.h"
 
 struct ce_results {
     struct ce_record **records;
@@ -13,13 +14,16 @@ struct ce_results {
     uint64_t seed;
     int signal; /* that ended the suite, or 0 */
     bool hits_lost;
-    bool has_gate, gate_passed;
-    double gate_min_score;
+    bool has_gate;
+    struct ce_report_gate gate;
+    char *source; /* the file that they were read from; NULL: of this process */
 };
 
 struct ce_results *ce_results_new(uint64_t seed); /* NULL: out of memory */
 CE_DEFINE_CLEANUP(struct ce_results, ce_results_free);
 /* Takes over what the record owns, in every case. */
 int ce_results_add(struct ce_results *results, struct ce_record *record, struct ce_error *err);
+/* Drops what a gate has found. */
+void ce_results_ungate(struct ce_results *results);
 
 #endif

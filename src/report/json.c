@@ -44,12 +44,22 @@ static json_t *summary_json(const struct ce_report *report)
     /* clang-format on */
 }
 
-static json_t *gate_json(const struct ce_report *report)
+static json_t *shared(json_t *value)
 {
-    if (!report->has_gate)
-        return json_null();
-    return json_pack("{s:o, s:b}", "min_score", ce_json_number(report->gate_min_score), "passed",
-                     report->gate_passed);
+    return value ? json_incref(value) : json_null();
+}
+
+static json_t *gate_json(const struct ce_report_gate *gate)
+{
+    /* clang-format off */
+    return json_pack("{s:o, s:b, s:s, s:o, s:o, s:o}",
+                     "min_score", ce_json_number(gate->min_score),
+                     "passed", gate->passed,
+                     "on", gate->on,
+                     "baseline", shared(gate->baseline),
+                     "failures", shared(gate->failures),
+                     "remarks", shared(gate->remarks));
+    /* clang-format on */
 }
 
 json_t *ce_report_json(const struct ce_report *report)
@@ -60,12 +70,14 @@ json_t *ce_report_json(const struct ce_report *report)
                      "seed", (json_int_t)report->seed,
                      "runs", runs_json(report),
                      "summary", summary_json(report),
-                     "gate", gate_json(report));
+                     "gate", report->gate ? gate_json(report->gate) : json_null());
     /* clang-format on */
 }
 
-int ce_report_write_json(const struct ce_report *report, FILE *out, struct ce_error *err)
+int ce_report_write_json(const struct ce_report *report, FILE *out, bool color,
+                         struct ce_error *err)
 {
+    (void)color;
     ce_autojson json_t *json = ce_report_json(report);
     ce_autofree char *text = json ? ce_json_text(json) : NULL;
     if (!text)

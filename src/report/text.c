@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "report/report.h"
 #include "report/table.h"
+#include "report/words.h"
 
 enum { LABEL_SIZE = 256 };
 
@@ -379,6 +380,60 @@ static int write_scores(const struct ce_report *report, FILE *out, bool color)
     return 0;
 }
 
+/* "1.25/3.50": p50 and p99 of what ended in that phase. */
+static void set_latency(struct ce_table_cell *cell, const struct ce_phase_summary *phase)
+{
+    if (phase->operations == 0 || isnan(phase->p50_ms))
+        ce_cell_set(cell, CE_COLOR_NONE, "-");
+    else
+        ce_cell_set(cell, CE_COLOR_NONE, fabs(phase->p99_ms) < 99.95 ? "%.2f/%.2f" : "%.0f/%.0f",
+                    phase->p50_ms, phase->p99_ms);
+}
+
+static int fill_latencies(const struct ce_report *report, struct ce_table *table)
+{
+    static const char *const titles[] = {"before", "under the fault", "after"};
+    static const size_t phases[] = {0, 1, CE_RECORD_PHASES - 1};
+    ce_table_add_column(table,
+                        (struct ce_table_column){.title = "", .gap = 2, .shrinks = true});
+    ce_table_add_column(table, (struct ce_table_column){.title = "", .gap = 2});
+    for (size_t i = 0; i < CE_COUNT(titles); i++)
+        ce_table_add_column(table,
+                            (struct ce_table_column){.title = titles[i], .right = true, .gap = 2});
+    for (size_t i = 0; i < report->count; i++) {
+        const struct ce_record *record = report->records[i];
+        struct ce_table_cell *row = ce_table_add_row(table);
+        if (!row)
+            return -ENOMEM;
+        char title[LABEL_SIZE];
+        title_of(record, title);
+        ce_cell_set(&row[0], CE_COLOR_NONE, "%s", title);
+        ce_cell_set(&row[1], CE_COLOR_NONE, "%s", record->profile ? record->profile : "");
+        for (size_t p = 0; p < CE_COUNT(phases); p++)
+            set_latency(&row[2 + p], &record->phases[phases[p]]);
+    }
+    return 0;
+}
+
+/* How long operations took: requests, or the trials of a batch job. */
+static int write_latencies(const struct ce_report *report, FILE *out, bool color)
+{
+    bool any = false;
+    for (size_t i = 0; i < report->count && !any; i++)
+        for (size_t p = 0; p < CE_RECORD_PHASES && !any; p++)
+            any = report->records[i]->phases[p].operations > 0;
+    if (!any)
+        return 0;
+    (void)putc('\n', out);
+    ce_write_heading(out, "Time of an operation in ms, p50/p99", color);
+    struct ce_table table = {0};
+    int r = fill_latencies(report, &table);
+    if (r == 0)
+        ce_table_write(&table, out, color);
+    ce_table_done(&table);
+    return r;
+}
+
 static int write_verifications(const struct ce_report *report, FILE *out, bool color)
 {
     (void)putc('\n', out);
@@ -533,32 +588,83 @@ static int write_opening(const struct ce_report *report, FILE *out, bool color)
     return 0;
 }
 
-static void write_gate(const struct ce_report *report, FILE *out, bool color)
+/* Below the heading a sentence each: why it did not pass, and what there is to say besides. */
+static void write_gate(const struct ce_report_gate *gate, FILE *out, bool color)
 {
-    char text[128];
-    if (!report->has_gate)
-        return;
-    snprintf(
-        text, sizeof text,
-        "Gate %s: every run must pass, with a score of at least %.1f unless it is a control run",
-        report->gate_passed ? "passed" : "not passed", report->gate_min_score);
+    static const struct {
+        const char *on, *wants;
+    } wants[] = {{"each", "a score of at least"},
+                 {"layer", "in each layer a mean score of at least"},
+                 {"mean", "a mean score of at least"}};
+    char text[160];
+    size_t i;
+    json_t *sentence;
+    for (i = 0; i + 1 < CE_COUNT(wants) && strcmp(wants[i].on, gate->on) != 0; i++)
+        ;
+    snprintf(text, sizeof text, "Gate %s: every run must pass, with %s %.1f; control runs need no score",
+             gate->passed ? "passed" : "not passed", wants[i].wants, gate->min_score);
     ce_write_heading(out, text, color);
+    json_array_foreach(gate->failures, i, sentence)
+    {
+        ce_write_wrapped(out, json_string_value(sentence));
+    }
+    json_array_foreach(gate->remarks, i, sentence)
+    {
+        ce_write_wrapped(out, json_string_value(sentence));
+    }
+}
+
+struct facts {
+    const struct ce_record *record;
+    FILE *out;
+    bool color, any;
+    int r;
+};
+
+static void write_fact(void *ctx, const char *word, const char *sentence)
+{
+    struct facts *facts = ctx;
+    if (!facts->any) {
+        (void)putc('\n', facts->out);
+        ce_write_heading(facts->out, "Held, stopped, chosen, rolled back", facts->color);
+    }
+    facts->any = true;
+    int r = write_about(facts->out, facts->record, word, sentence);
+    facts->r = facts->r < 0 ? facts->r : r;
+}
+
+static int write_facts(const struct ce_report *report, FILE *out, bool color)
+{
+    struct facts facts = {.out = out, .color = color};
+    for (size_t i = 0; i < report->count; i++) {
+        facts.record = report->records[i];
+        CE_TRY(ce_record_facts(facts.record, write_fact, &facts));
+    }
+    return facts.r;
+}
+
+static int write_runs(const struct ce_report *report, FILE *out, bool color)
+{
+    CE_TRY(write_table(report, out, color));
+    CE_TRY(write_endings(report, out, color));
+    CE_TRY(write_facts(report, out, color));
+    CE_TRY(write_scores(report, out, color));
+    CE_TRY(write_latencies(report, out, color));
+    CE_TRY(write_custom(report, out, color));
+    CE_TRY(write_verifications(report, out, color));
+    write_means(report, out);
+    return 0;
 }
 
 static int write_all(const struct ce_report *report, FILE *out, bool color)
 {
     CE_TRY(write_opening(report, out, color));
-    if (report->count == 0) {
+    if (report->count == 0)
         ce_write_wrapped(out, "Nothing ran.");
-        return 0;
-    }
-    CE_TRY(write_table(report, out, color));
-    CE_TRY(write_endings(report, out, color));
-    CE_TRY(write_scores(report, out, color));
-    CE_TRY(write_custom(report, out, color));
-    CE_TRY(write_verifications(report, out, color));
-    write_means(report, out);
-    write_gate(report, out, color);
+    else
+        CE_TRY(write_runs(report, out, color));
+    if (report->gate)
+        write_gate(report->gate, out, color);
     return 0;
 }
 

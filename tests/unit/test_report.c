@@ -172,22 +172,22 @@ static void a_run_has_the_documented_keys_in_order(void)
         ce_record_json(add(records, "spikes", "model", "slow_inference", "naive"));
     REQUIRE(run);
     check_keys(run, "",
-               "id experiment pipeline profile status verdict reason control verified verification "
-               "summary "
-               "metrics score "
-               "fault rollback isolation target started_at ended_at recipe");
-    check_keys(run, "experiment", "name layer fault_type parameters duration rollback_strategy");
+               "id experiment pipeline profile status verdict reason signal control verified "
+               "verification steady_state stopped_by blast_radius summary metrics score fault "
+               "rollback isolation target started_at ended_at recipe");
+    check_keys(run, "experiment",
+               "name layer fault_type parameters duration rollback_strategy tags");
     check_keys(run, "summary", "duration status resilience_score errors");
     check_keys(run, "metrics",
                "recovery_time accuracy_degradation pipeline_downtime error_count baseline_accuracy "
-               "fault_accuracy latency_ms operations");
+               "fault_accuracy latency_ms operations failed_operations right_predictions");
     check_keys(run, "metrics.latency_ms", "baseline fault rollback recovery");
     check_keys(run, "metrics.latency_ms.fault", "p50 p90 p99 max");
     check_keys(run, "metrics.operations", "baseline fault rollback recovery");
     check_keys(run, "score", "formula value terms");
     check_keys(run, "score.terms", "downtime accuracy errors");
     check_keys(run, "fault", "eligible selected changed skipped");
-    check_keys(run, "rollback", "strategy steps seconds verified");
+    check_keys(run, "rollback", "strategy steps seconds verified reason");
     check_keys(run, "recipe", "seed fault parameters");
 }
 
@@ -304,10 +304,14 @@ static void the_summary_counts_every_run(void)
 
 static void the_gate_is_there_when_it_was_asked_for(void)
 {
-    struct ce_report report = {.has_gate = true, .gate_min_score = 70, .gate_passed = true};
+    ce_autojson json_t *none = json_array();
+    struct ce_report_gate gate = {
+        .passed = true, .min_score = 70, .on = "each", .failures = none, .remarks = none};
+    struct ce_report report = {.gate = &gate};
     ce_autojson json_t *json = ce_report_json(&report);
     REQUIRE(json);
-    check_keys(json, "gate", "min_score passed");
+    check_keys(json, "gate", "min_score passed on baseline failures remarks");
+    CHECK(json_is_null(at(json, "gate.baseline")) && json_is_array(at(json, "gate.failures")));
     CHECK(is_number(json, "gate.min_score", 70) && json_is_true(at(json, "gate.passed")));
     CHECK(json_is_null(at(json, "summary.mean_resilience_score")));
     CHECK(json_is_array(at(json, "runs")) && json_array_size(at(json, "runs")) == 0);
@@ -322,7 +326,7 @@ static void the_written_json_reads_back(void)
     size_t size;
     FILE *out = open_memstream(&text, &size);
     struct ce_error err = {0};
-    REQUIRE_OK(ce_report_write_json(&report, out, &err), err);
+    REQUIRE_OK(ce_report_write_json(&report, out, false, &err), err);
     fclose(out);
     ce_autojson json_t *written = ce_json_parse(text, size, "report", &err);
     ce_autojson json_t *made = ce_report_json(&report);
@@ -405,6 +409,16 @@ static void two_profiles_stand_side_by_side(void)
                  "  documented/1: 100 - min(40, downtime in s / 10 x 40) - min(30, accuracy lost as a fraction x 30) - min(30, errors x 5\n"
                  "    x 30), at least 0; over the operations from injection to the end of recovery.\n"
                  "\n"
+                 "Time of an operation in ms, p50/p99\n"
+                 "                                       before  under the fault      after\n"
+                 "-------------------------------------------------------------------------\n"
+                 "  prediction_corruption   naive     1.00/3.00        1.25/3.50  1.00/3.00\n"
+                 "  node_failure            naive     1.00/3.00                -          -\n"
+                 "  control (missing_data)  naive     1.00/3.00        1.25/3.50  1.00/3.00\n"
+                 "  prediction_corruption   hardened  1.00/3.00        1.25/3.50  1.00/3.00\n"
+                 "  node_failure            hardened  1.00/3.00        1.25/3.50  1.00/3.00\n"
+                 "  control (missing_data)  hardened  1.00/3.00        1.25/3.50  1.00/3.00\n"
+                 "\n"
                  "What verification saw\n"
                  "  prediction_corruption, naive: 20 of 40 probes were hit\n"
                  "  node_failure, naive: nothing, it did not come to that\n"
@@ -432,8 +446,11 @@ static void one_profile_has_room(void)
     replace(&invalid->reason, "the fault was not seen to take effect");
     replace(&invalid->verification, "process 4711 is still in state S");
     struct ce_report report = report_of(records);
-    report.has_gate = true;
-    report.gate_min_score = 70;
+    ce_autojson json_t *failures = json_pack("[s]", "crash, naive: invalid");
+    ce_autojson json_t *remarks = json_pack("[s]", "other: the baseline has no such experiment");
+    struct ce_report_gate gate = {
+        .min_score = 70, .on = "each", .failures = failures, .remarks = remarks};
+    report.gate = &gate;
     check_golden(&report,
                  "ChaosEater " CE_VERSION ", seed 42, 3 runs\n"
                  "  pipeline isolation: user, network, mount and pid namespaces\n"
@@ -458,13 +475,22 @@ static void one_profile_has_room(void)
                  "  documented/1: 100 - min(40, downtime in s / 10 x 40) - min(30, accuracy lost as a fraction x 30) - min(30, errors x 5\n"
                  "    x 30), at least 0; over the operations from injection to the end of recovery.\n"
                  "\n"
+                 "Time of an operation in ms, p50/p99\n"
+                 "                                                           before  under the fault      after\n"
+                 "---------------------------------------------------------------------------------------------\n"
+                 "  data_corruption_test (data_corruption)         naive  1.00/3.00        1.25/3.50  1.00/3.00\n"
+                 "  model_slow_inference_test #2 (slow_inference)  naive  1.00/3.00        1.25/3.50  1.00/3.00\n"
+                 "  crash (node_failure)                           naive  1.00/3.00        1.25/3.50  1.00/3.00\n"
+                 "\n"
                  "What verification saw\n"
                  "  data_corruption_test (data_corruption), naive: 20 of 40 probes were hit\n"
                  "  model_slow_inference_test #2 (slow_inference), naive: 20 of 40 probes were hit\n"
                  "  crash (node_failure), naive: no effect: process 4711 is still in state S\n"
                  "\n"
                  "Mean resilience score, naive: 78.2 over 2 of 3 runs\n"
-                 "Gate not passed: every run must pass, with a score of at least 70.0 unless it is a control run\n");
+                 "Gate not passed: every run must pass, with a score of at least 70.0; control runs need no score\n"
+                 "  crash, naive: invalid\n"
+                 "  other: the baseline has no such experiment\n");
 }
 
 /* clang-format on */
@@ -598,7 +624,7 @@ static void a_full_disk_is_told(void)
     if (!full)
         SKIP("there is no /dev/full");
     struct ce_error err = {0};
-    CHECK(ce_report_write_json(&report, full, &err) == -ENOSPC);
+    CHECK(ce_report_write_json(&report, full, false, &err) == -ENOSPC);
     CHECK(strstr(err.message, "No space left") != NULL);
     err = (struct ce_error){0};
     CHECK(ce_report_write_text(&report, full, false, &err) < 0);
