@@ -46,6 +46,9 @@ for part in "${@:-build}"; do
         need python3-pip /usr/bin/python3 -c 'import pip'
         need qemu-system-x86 command -v qemu-system-x86_64
         need busybox-static command -v busybox
+        need systemd test -x /lib/systemd/systemd
+        need dmsetup test -x /sbin/dmsetup
+        need e2fsprogs test -x /sbin/mkfs.ext4
         need iptables test -x /usr/sbin/iptables
         need iproute2 test -x /usr/sbin/tc
         need fio command -v fio

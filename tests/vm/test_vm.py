@@ -18,6 +18,10 @@ PROGRAMS = [
     "test_bpf",
     "test_group",
     "test_cpu",
+    "test_devices",
+    "test_io_limit",
+    "test_ballast",
+    "test_memory_limit",
 ]
 
 
@@ -53,7 +57,7 @@ def read(output):
 def results(build):
     programs = [build / "tests" / "unit" / name for name in PROGRAMS]
     try:
-        output = machine.boot(build / "vm", [path for path in programs if path.exists()])
+        output = machine.run_programs(build / "vm", [path for path in programs if path.exists()])
     except machine.Unavailable as reason:
         pytest.skip(str(reason))
     return read(output), output
