@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+enum { NAME_WIDTH = 24 };
+
 static const char *text_of(const json_t *check, const char *key)
 {
     const char *text = json_string_value(json_object_get(check, key));
@@ -14,11 +16,14 @@ static void print_check(const json_t *check, bool color)
 {
     bool ok = json_is_true(json_object_get(check, "ok"));
     const char *needed_by = text_of(check, "needed_by");
-    printf("%s%-3s%s %-22s %s", color ? (ok ? "\033[32m" : "\033[33m") : "", ok ? "ok" : "no",
-           color ? "\033[0m" : "", text_of(check, "name"), text_of(check, "detail"));
-    if (!ok && needed_by[0] != '\0')
-        printf(" (needed by %s)", needed_by);
-    putchar('\n');
+    printf("%s%-3s%s ", color ? (ok ? "\033[32m" : "\033[33m") : "", ok ? "ok" : "no",
+           color ? "\033[0m" : "");
+    int column = 4 + printf("%-*s ", NAME_WIDTH, text_of(check, "name"));
+    char text[1024];
+    bool missed = !ok && needed_by[0] != '\0';
+    snprintf(text, sizeof text, "%s%s%s%s", text_of(check, "detail"), missed ? " (needed by " : "",
+             missed ? needed_by : "", missed ? ")" : "");
+    cli_print_wrapped(stdout, text, column, 4 + NAME_WIDTH + 1);
 }
 
 static int doctor(const struct cli_args *args, struct ce_error *err)

@@ -2,6 +2,8 @@
 /* chaoseater status */
 #include "cli.h"
 
+#include <string.h>
+
 static const char *text_of(const json_t *note, const char *key)
 {
     const char *text = json_string_value(json_object_get(note, key));
@@ -14,9 +16,17 @@ static void print_live(const json_t *live)
         puts("nothing is live");
         return;
     }
-    printf("%-32s %-20s %-26s %s\n", "RUN", "UNDONE BY", "SINCE", "OWNER");
     size_t i;
     json_t *note;
+    const char *last = "";
+    json_array_foreach(live, i, note)
+    {
+        const char *run = text_of(note, "run");
+        if (strcmp(run, last) != 0 && json_is_string(json_object_get(note, "fault")))
+            printf("%s: %s on %s\n", run, text_of(note, "fault"), text_of(note, "target"));
+        last = run;
+    }
+    printf("%-32s %-20s %-26s %s\n", "RUN", "UNDONE BY", "SINCE", "OWNER");
     json_array_foreach(live, i, note)
     {
         bool alive = json_is_true(json_object_get(note, "owner_alive"));

@@ -8,7 +8,10 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
+
+enum { WIDTH = 100, WIDTH_LEAST = 60 };
 
 int cli_fail(struct ce_error *err, int exit_code, int code, const char *fmt, ...)
 {
@@ -99,6 +102,33 @@ bool cli_wants_color(FILE *stream)
 {
     const char *no_color = getenv("NO_COLOR");
     return !(no_color && *no_color) && cli_is_terminal(stream);
+}
+
+static int width_of(FILE *out)
+{
+    struct winsize window;
+    bool known = ioctl(fileno(out), TIOCGWINSZ, &window) == 0 && window.ws_col >= WIDTH_LEAST;
+    return known ? window.ws_col : WIDTH;
+}
+
+void cli_print_wrapped(FILE *out, const char *text, int column, int indent)
+{
+    int width = width_of(out);
+    for (bool first = true; *text; first = false) {
+        int word = (int)strcspn(text, " ");
+        if (!first && column + 1 + word > width) {
+            fprintf(out, "\n%*s", indent, "");
+            column = indent;
+        } else if (!first) {
+            fputc(' ', out);
+            column++;
+        }
+        fprintf(out, "%.*s", word, text);
+        column += word;
+        text += word;
+        text += strspn(text, " ");
+    }
+    fputc('\n', out);
 }
 
 bool cli_reader_is_gone(void)

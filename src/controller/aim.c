@@ -2,8 +2,10 @@
 #include "controller/aim.h"
 
 #include <stdio.h>
+#include <string.h>
 
-unsigned ce_aim_needs(const struct ce_experiment *experiment)
+/* CE_NEEDS_ and CE_HELPER_ bits of the experiment's fault with its parameters. */
+static unsigned needs_of(const struct ce_experiment *experiment)
 {
     const struct ce_fault *fault = experiment->fault;
     return fault->needs_of ? fault->needs_of(experiment->params) : fault->needs;
@@ -13,7 +15,7 @@ unsigned ce_aim_helpers(const struct ce_experiment *experiment)
 {
     const struct ce_fault *fault = experiment->fault;
     unsigned helpers = fault->helpers_of ? fault->helpers_of(experiment->params) : fault->helpers;
-    return (ce_aim_needs(experiment) | helpers) & CE_HELPERS_ALL;
+    return (needs_of(experiment) | helpers) & CE_HELPERS_ALL;
 }
 
 /* What there is of a subject, as needs. */
@@ -89,20 +91,52 @@ static int fail_lacking_job(struct ce_error *err, const struct ce_fault *fault, 
     return 0;
 }
 
+/* Whether what the document names is of the kind that the fault acts on, whatever it is: that is
+ * said before it is looked for, and before anything else is held against it. */
+static int check_kind(const struct ce_experiment *experiment, struct ce_error *err)
+{
+    const struct ce_target_spec *spec = &experiment->target;
+    unsigned needs = needs_of(experiment);
+    const char *storage = spec->path ? "path" : spec->device ? "device" : NULL;
+    const char *network = spec->peer        ? "peer"
+                          : spec->interface ? "interface"
+                          : spec->netns     ? "netns"
+                                            : NULL;
+    const char *fault = experiment->fault->name;
+    if (storage && needs & CE_NEEDS_NETWORK)
+        return ce_fail(err, ENOTSUP,
+                       "target.%s names no packets, and %s acts on packets: those of a pid, "
+                       "process, unit, cgroup, container, interface, netns or peer",
+                       storage, fault);
+    if (network && needs & CE_NEEDS_FOLDER)
+        return ce_fail(err, ENOTSUP,
+                       "target.%s names no files, and %s acts on files: those of a path or device",
+                       network, fault);
+    const char *other = storage ? storage : network;
+    bool on_processes = needs & (CE_NEEDS_TREE | CE_NEEDS_PROCESS) && !(needs & CE_HELPERS_ALL);
+    if (other && on_processes && !(needs & CE_NEEDS_FOLDER))
+        return ce_fail(err, ENOTSUP,
+                       "target.%s names no processes, and %s acts on processes: a pid, process, "
+                       "unit, cgroup or container",
+                       other, fault);
+    return 0;
+}
+
 int ce_aim_find(const struct ce_experiment *experiment, const char *state_dir,
                 struct ce_target_found *ret_found, struct ce_error *err)
 {
     if (!ce_target_is_explicit(&experiment->target))
         return 0;
+    CE_TRY(check_kind(experiment, err));
     CE_TRY(ce_target_resolve(&experiment->target, state_dir, ret_found, err));
-    unsigned lacks = ce_aim_needs(experiment) & ~offers_of(&ret_found->subject);
+    unsigned lacks = needs_of(experiment) & ~offers_of(&ret_found->subject);
     return lacks ? fail_lacking(err, experiment->fault, ret_found->subject.name, lacks) : 0;
 }
 
 int ce_aim_check(const struct ce_experiment *experiment, const struct ce_target *target,
                  struct ce_error *err)
 {
-    unsigned needs = ce_aim_needs(experiment);
+    unsigned needs = needs_of(experiment);
     unsigned offers = (target->dataset && target->reload ? CE_NEEDS_DATASET : 0) |
                       (target->dataset ? CE_NEEDS_COLUMNS : 0) |
                       (target->request_route ? CE_NEEDS_REQUEST_ROUTE : 0) |
@@ -119,4 +153,31 @@ int ce_aim_check(const struct ce_experiment *experiment, const struct ce_target 
     if (lacks && target->fail_trials && !target->is_explicit)
         CE_TRY(fail_lacking_job(err, experiment->fault, target->name, lacks));
     return lacks ? fail_lacking(err, experiment->fault, target->name, lacks) : 0;
+}
+
+/* What `mechanism` says; NULL: the fault knows one way only. */
+static const struct ce_choice *mechanism_of(const struct ce_experiment *experiment)
+{
+    const struct ce_param *param = ce_param_find(experiment->fault->params, "mechanism");
+    if (!param || param->type != CE_PARAM_CHOICE)
+        return NULL;
+    int value;
+    memcpy(&value, (const char *)experiment->params + param->offset, sizeof value);
+    for (const struct ce_choice *choice = param->choices; choice->name; choice++)
+        if (choice->value == value)
+            return choice;
+    return NULL;
+}
+
+void ce_aim_describe(const struct ce_experiment *experiment, const char *target,
+                     const char *available, char *text, size_t size)
+{
+    const struct ce_choice *mechanism = mechanism_of(experiment);
+    int n = snprintf(text, size, "on %s", target);
+    if (experiment->fault->layer != CE_LAYER_INFRASTRUCTURE || !mechanism || n < 0 ||
+        (size_t)n >= size)
+        return;
+    bool is_auto = strcmp(mechanism->name, "auto") == 0;
+    const char *how = !is_auto ? mechanism->doc : available[0] ? available : mechanism->doc;
+    snprintf(text + n, size - (size_t)n, ", by mechanism %s (%s)", mechanism->name, how ? how : "");
 }

@@ -5,8 +5,6 @@
 
 #include "experiment/document.h"
 
-/* CE_NEEDS_ and CE_HELPER_ bits of the experiment's fault with its parameters. */
-unsigned ce_aim_needs(const struct ce_experiment *experiment);
 /* CE_HELPER_ bits: what a pipeline that is started for the experiment has to load. */
 unsigned ce_aim_helpers(const struct ce_experiment *experiment);
 
@@ -19,5 +17,10 @@ int ce_aim_find(const struct ce_experiment *experiment, const char *state_dir,
  * something else, offers what the fault needs. */
 int ce_aim_check(const struct ce_experiment *experiment, const struct ce_target *target,
                  struct ce_error *err);
+
+/* What a fault would act on and by which mechanism, as one phrase. `available`: what
+ * ce_fault_available() said of the mechanisms on this host. */
+void ce_aim_describe(const struct ce_experiment *experiment, const char *target,
+                     const char *available, char *text, size_t size);
 
 #endif

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Runs that must not say what they did not see: a fault without effect, a fault of nothing, a signal, a dead guard."""
 import concurrent.futures
+import contextlib
 import json
 import os
 import signal
+import subprocess
 
 import pytest
 
@@ -40,6 +42,32 @@ def test_a_fault_that_takes_no_effect_is_invalid(fault):
         assert run["score"]["value"] is None
         assert code == 4
         assert not lab.leftovers()
+
+
+@contextlib.contextmanager
+def busy_neighbours():
+    """Three for each processor, and no longer than the test may take."""
+    spin = ["timeout", "240", "sh", "-c", "while :; do :; done"]
+    started = [subprocess.Popen(spin, stdin=subprocess.DEVNULL, start_new_session=True)
+               for _ in range(3 * len(os.sched_getaffinity(0)))]
+    try:
+        yield
+    finally:
+        for process in started:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@pytest.mark.parametrize("parameters", [{"throttle_percent": 75}, {"throttle_percent": 75, "mechanism": "duty"},
+                                        {"throttle_percent": 10, "mode": "burn"}], ids=lambda p: p.get("mechanism") or p.get("mode"))
+def test_a_busy_neighbour_is_no_throttle(parameters):
+    """They leave the target about a quarter of a processor: what the first of these would, too."""
+    with Lab() as lab, busy_neighbours():
+        plan = lab.document("cpu_throttle", parameters=parameters)
+        run = lab.run_json("run", plan, CHAOSEATER_SEAM_NO_EFFECT=1)[1]["runs"][0]
+        assert run["verdict"] == "invalid" and run["verified"] is False, run
+        run = lab.run_json("run", plan)[1]["runs"][0]
+        assert run["verified"] is True, run
 
 
 @pytest.mark.parametrize("fault", NOTHING)

@@ -30,7 +30,7 @@ def job(**keys):
 BAD = {
     "no_experiments": {},
     "empty": {"experiments": []},
-    "unknown_key": {"experiments": [EXPERIMENT], "parallel": 2},
+    "unknown_key": {"experiments": [EXPERIMENT], "paralel": 2},
     "unknown_experiment_key": {"experiments": [EXPERIMENT | {"paramters": {}}]},
     "name_missing": {"experiments": [{"layer": "model", "fault_type": "slow_inference"}]},
     "name_empty": {"experiments": [EXPERIMENT | {"name": ""}]},
