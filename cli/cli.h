@@ -43,10 +43,16 @@ struct cli_args {
     const char *second;  /* the other one of a command that takes two; NULL when it was left out */
     const char *state_dir;
     const char *out;
-    struct cli_list only, set, reports;
+    struct cli_list only, skip, set, reports;
     struct cli_seed seed;
-    double min_score;
-    bool dry_run, json, help;
+    double min_score, max_drop; /* max_drop: negative when it was not given */
+    const char *on, *baseline;
+    bool dry_run, json, help, fail_fast, resume, release;
+    uint64_t parallel;
+
+    /* schedule */
+    bool once, systemd;
+    uint64_t list;
 
     /* data */
     struct cli_faults faults;
@@ -87,16 +93,26 @@ struct cli_option {
 /* Rows that several commands share. */
 #define CLI_FIELD(field) offsetof(struct cli_args, field)
 /* clang-format off */
-#define CLI_OPTION_ONLY \
-    {"only", CLI_LIST, CLI_FIELD(only), "NAME", "run this experiment only (repeatable)"}
+#define CLI_OPTIONS_WHICH \
+    {"only", CLI_LIST, CLI_FIELD(only), "WHICH", "a NAME, tag:NAME or layer:NAME only (repeatable)", \
+     .both = "only these, not these: NAME, tag:NAME, layer:NAME"}, \
+    {"skip", CLI_LIST, CLI_FIELD(skip), "WHICH", "leave these out (repeatable)"}
+#define CLI_OPTIONS_SEED_PARALLEL \
+    {"seed", CLI_SEED, CLI_FIELD(seed), "N", "seed of experiments that state none", \
+     .both = "seed where none is stated; how many may run at once"}, \
+    {"parallel", CLI_COUNT, CLI_FIELD(parallel), "N", "how many may run at once"}
+#define CLI_OPTION_FAIL_FAST \
+    {"fail-fast", CLI_FLAG, CLI_FIELD(fail_fast), NULL, "end when one does not pass"}
+#define CLI_OPTIONS_END_EARLY \
+    {"fail-fast", CLI_FLAG, CLI_FIELD(fail_fast), NULL, "end when one does not pass", \
+     .both = "end when one fails; go on with an interrupted suite"}, \
+    {"resume", CLI_FLAG, CLI_FIELD(resume), NULL, "go on with an interrupted suite"}
 #define CLI_OPTION_SET \
     {"set", CLI_LIST, CLI_FIELD(set), "KEY=VALUE", "set this wherever it occurs (repeatable)"}
-#define CLI_OPTION_SEED \
-    {"seed", CLI_SEED, CLI_FIELD(seed), "N", "seed of experiments that state none"}
 #define CLI_OPTION_DRY_RUN \
     {"dry-run", CLI_FLAG, CLI_FIELD(dry_run), NULL, "validate and resolve, touch nothing"}
 #define CLI_OPTION_REPORT \
-    {"report", CLI_LIST, CLI_FIELD(reports), "FORMAT=PATH", "a report: text or json (repeatable)"}
+    {"report", CLI_LIST, CLI_FIELD(reports), "FORMAT=PATH", "a report, -: instead of the text (repeatable)"}
 #define CLI_OPTION_HITS \
     {"hits", CLI_TEXT, CLI_FIELD(hits), "FILE", "a line of JSON for each hit on a live request"}
 #define CLI_OPTION_STATE_DIR \
@@ -127,8 +143,8 @@ struct cli_command {
 };
 
 extern const struct cli_command cmd_demo, cmd_run, cmd_gate, cmd_validate, cmd_schema, cmd_faults,
-    cmd_explain, cmd_doctor, cmd_recover, cmd_status, cmd_data_inject, cmd_data_revert,
-    cmd_data_diff, cmd_data_profile, cmd_data_key, cmd_data_switch, cmd_proxy;
+    cmd_explain, cmd_doctor, cmd_recover, cmd_status, cmd_stop, cmd_data_inject, cmd_data_revert,
+    cmd_data_diff, cmd_data_profile, cmd_data_key, cmd_data_switch, cmd_proxy, cmd_schedule;
 
 /* Parses what follows the command's name. Returns CE_EXIT_PASSED, or CE_EXIT_USAGE with a sentence
  * that helps. End with cli_args_done(), also after a failure. */
@@ -159,6 +175,9 @@ json_t *cli_read_json(char *text, struct ce_error *err);
 /* Whether colours and redrawn lines are welcome on that stream. */
 bool cli_is_terminal(FILE *stream);
 bool cli_wants_color(FILE *stream);
+/* Ends a line of which `column` columns are written; what does not fit into the terminal's width, or
+ * 100 columns, goes on in lines that are indented so far. */
+void cli_print_wrapped(FILE *out, const char *text, int column, int indent);
 /* Whether stdout is a pipe that nobody reads any more. */
 bool cli_reader_is_gone(void);
 
@@ -178,14 +197,17 @@ int cli_suite_run(const struct ce_document *doc, const struct cli_args *args, bo
                   struct ce_results **ret_results, struct ce_error *err);
 /* Whether every --report can be written, before anything runs. Returns an exit code. */
 int cli_reports_check(const struct cli_args *args, struct ce_error *err);
+/* Writes every --report. Returns CE_EXIT_PASSED or CE_EXIT_FAILED. */
+int cli_reports_write(const struct ce_results *results, const struct cli_args *args);
 /* Writes every --report, and the results to stdout. Returns CE_EXIT_PASSED or CE_EXIT_FAILED. */
 int cli_results_print(const struct ce_results *results, const struct cli_args *args,
                       struct ce_error *err);
 /* One report to a file. Returns CE_EXIT_PASSED or CE_EXIT_FAILED. Says on stderr what went wrong,
  * even under --json: stdout is for the results, which are not lost with a copy of them. */
 int cli_report_write(const struct ce_results *results, const char *format, const char *path);
-/* `gate`: also holds the results against args->min_score. The whole of `run` and `gate`. */
-int cli_run_file(const struct cli_args *args, bool gate, struct ce_error *err);
+/* The whole of `run`, and of `gate` once the gate is known (NULL: there is none). */
+int cli_run_file(const struct cli_args *args, const struct ce_gate_options *gate,
+                 struct ce_error *err);
 
 /* ---- tables ---- */
 
@@ -212,10 +234,17 @@ void cli_signals_release(const struct cli_signals *before);
 
 /* ---- progress ---- */
 
-/* On a terminal one line for each run, redrawn in place; elsewhere one for each finished run. */
+struct cli_running {
+    size_t run;
+    char name[64], phase[32]; /* no name: the place is free */
+    double fraction;
+};
+/* On a terminal one line for what goes on, redrawn in place; elsewhere one for each finished run.
+ */
 struct cli_progress {
     bool live, color, quiet; /* quiet: no plain lines */
     char drawn[320];         /* what the terminal's line shows now */
+    struct cli_running running[16];
 };
 void cli_progress_start(struct cli_progress *progress, bool json);
 ce_progress_fn cli_progress_show;

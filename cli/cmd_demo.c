@@ -96,9 +96,9 @@ static int demo(const struct cli_args *args, struct ce_error *err)
 
 static const struct cli_option options[] = {
     {"out", CLI_TEXT, CLI_FIELD(out), "DIR", "where the reports go (default chaoseater-demo)"},
-    CLI_OPTION_ONLY,
+    CLI_OPTIONS_WHICH,
     CLI_OPTION_SET,
-    CLI_OPTION_SEED,
+    CLI_OPTIONS_SEED_PARALLEL,
     CLI_OPTION_REPORT,
     CLI_OPTION_HITS,
     CLI_OPTION_STATE_DIR,

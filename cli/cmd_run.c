@@ -4,12 +4,13 @@
 
 static int run(const struct cli_args *args, struct ce_error *err)
 {
-    return cli_run_file(args, false, err);
+    return cli_run_file(args, NULL, err);
 }
 
 static const struct cli_option options[] = {
-    CLI_OPTION_ONLY, CLI_OPTION_SET,       CLI_OPTION_SEED, CLI_OPTION_DRY_RUN, CLI_OPTION_REPORT,
-    CLI_OPTION_HITS, CLI_OPTION_STATE_DIR, CLI_OPTION_JSON, CLI_OPTION_HELP,    CLI_END_OPTIONS,
+    CLI_OPTIONS_WHICH,  CLI_OPTION_SET,    CLI_OPTIONS_SEED_PARALLEL, CLI_OPTIONS_END_EARLY,
+    CLI_OPTION_DRY_RUN, CLI_OPTION_REPORT, CLI_OPTION_HITS,           CLI_OPTION_STATE_DIR,
+    CLI_OPTION_JSON,    CLI_OPTION_HELP,   CLI_END_OPTIONS,
 };
 
 const struct cli_command cmd_run = {
@@ -20,8 +21,11 @@ const struct cli_command cmd_run = {
         "Runs every experiment of the document (-: standard input) and prints what each did\n"
         "to the pipeline. Nothing runs if any experiment is invalid; whatever happens then,\n"
         "everything is undone.\n"
-        "Exit: 0 all passed, 1 deviated, 2 bad input, 4 could not run or not seen to take effect,\n"
-        "5 not undone, 6 unhealthy before anything was injected, 130 or 143 interrupted.",
+        "Exit: 0 all passed, 1 deviated, 2 bad input, 3 ended by a stop condition, 4 could not run "
+        "or\n"
+        "not seen to take effect, 5 not undone, 6 unhealthy before anything was injected, 130 or "
+        "143\n"
+        "interrupted.",
     .example = "chaoseater run examples/mission.yaml --set duration=5s --report json=report.json",
     .options = options,
     .run = run,

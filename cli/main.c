@@ -14,9 +14,10 @@ static const struct {
     const char *title; /* of the group that starts here, or NULL */
     const struct cli_command *command;
 } commands[] = {
-    {"Run:", &cmd_demo}, {NULL, &cmd_run}, {NULL, &cmd_gate}, {NULL, &cmd_proxy},
+    {"Run:", &cmd_demo}, {NULL, &cmd_run}, {NULL, &cmd_gate}, {NULL, &cmd_schedule},
+    {NULL, &cmd_proxy},
     {"Look up:", &cmd_validate}, {NULL, &cmd_schema}, {NULL, &cmd_faults}, {NULL, &cmd_explain},
-    {"This host:", &cmd_doctor}, {NULL, &cmd_status}, {NULL, &cmd_recover},
+    {"This host:", &cmd_doctor}, {NULL, &cmd_status}, {NULL, &cmd_recover}, {NULL, &cmd_stop},
     {NULL, &cmd_data_inject}, {NULL, &cmd_data_revert}, {NULL, &cmd_data_diff},
     {NULL, &cmd_data_profile}, {NULL, &cmd_data_key}, {NULL, &cmd_data_switch},
 };
@@ -171,7 +172,7 @@ static int run_command(char **argv, struct ce_error *err)
     const struct cli_command *command = find_command(argv, err);
     if (!command)
         return CE_EXIT_USAGE;
-    struct cli_args args = {.min_score = 70};
+    struct cli_args args = {.min_score = 70, .max_drop = -1};
     int exit_code = cli_args_parse(command, argv + words_of(command->name), &args, err);
     if (exit_code == CE_EXIT_PASSED && args.help)
         exit_code = cli_command_help(command, args.json, err);

@@ -60,7 +60,22 @@ static void title(const struct ce_progress *now, char *text, size_t size)
              has_profile ? " (" : "", has_profile ? now->profile : "", has_profile ? ")" : "");
 }
 
-static void show_running(struct cli_progress *progress, const struct ce_progress *now)
+/* What is going on in that run now; a run that is not known yet gets the first free place. */
+static struct cli_running *place_of(struct cli_progress *progress, const struct ce_progress *now)
+{
+    struct cli_running *vacant = NULL;
+    for (size_t i = 0; i < CLI_LENGTH(progress->running); i++) {
+        struct cli_running *place = &progress->running[i];
+        if (place->name[0] != '\0' && place->run == now->run)
+            return place;
+        if (place->name[0] == '\0' && !vacant)
+            vacant = place;
+    }
+    return vacant;
+}
+
+/* "[3/14] slow_inference_test (naive)    observing      ########........  50 %" */
+static void show_one(struct cli_progress *progress, const struct ce_progress *now)
 {
     /* All of it fits 80 columns; of a name that is too long for that, the beginning is shown. */
     enum { WIDTH = 16, NAME_LEAST = 38, REST = sizeof " verifying_undo  100 % " + WIDTH };
@@ -73,6 +88,41 @@ static void show_running(struct cli_progress *progress, const struct ce_progress
     snprintf(text, sizeof text, "%-38s %-14s %.*s%.*s %3.0f %%", name, now->phase, full,
              "################", WIDTH - full, "................", fraction * 100);
     draw(progress, text);
+}
+
+/* "3/14 ended; slow_inference_test observing 50 %, ..." */
+static void show_several(struct cli_progress *progress, const struct ce_progress *now)
+{
+    char text[sizeof progress->drawn];
+    int n = snprintf(text, sizeof text, "%zu/%zu ended", now->ended, now->run_count);
+    const char *between = "; ";
+    for (size_t i = 0; i < CLI_LENGTH(progress->running) && n < (int)sizeof text; i++) {
+        const struct cli_running *place = &progress->running[i];
+        if (place->name[0] == '\0')
+            continue;
+        n += snprintf(text + n, sizeof text - (size_t)n, "%s%s %s %.0f %%", between, place->name,
+                      place->phase, place->fraction * 100);
+        between = ", ";
+    }
+    draw(progress, text);
+}
+
+static void show_running(struct cli_progress *progress, const struct ce_progress *now)
+{
+    struct cli_running *place = place_of(progress, now);
+    size_t going_on = 0;
+    if (place) {
+        place->run = now->run;
+        place->fraction = now->fraction;
+        snprintf(place->name, sizeof place->name, "%s", now->experiment);
+        snprintf(place->phase, sizeof place->phase, "%s", now->phase);
+    }
+    for (size_t i = 0; i < CLI_LENGTH(progress->running); i++)
+        going_on += progress->running[i].name[0] != '\0';
+    if (going_on > 1)
+        show_several(progress, now);
+    else
+        show_one(progress, now);
 }
 
 static void show_ended(struct cli_progress *progress, const struct ce_progress *now)
@@ -95,6 +145,9 @@ void cli_progress_show(void *ctx, const struct ce_progress *now)
 {
     struct cli_progress *progress = ctx;
     if (now->status[0] != '\0') {
+        struct cli_running *place = place_of(progress, now);
+        if (place)
+            *place = (struct cli_running){0};
         if (!progress->quiet)
             show_ended(progress, now);
     } else if (progress->live) {

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* What run, gate and demo have in common: a document is prepared, run with live progress, and
- * reported. */
+/* What run, gate and demo have in common: a document is prepared and run with live progress. */
 #include "cli.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /* ---- the document ---- */
 
@@ -24,6 +21,8 @@ int cli_document_prepare(struct ce_document *doc, const struct cli_args *args, s
         r = ce_document_set(doc, args->set.items[i], err);
     for (size_t i = 0; i < args->only.count && r >= 0; i++)
         r = ce_document_only(doc, args->only.items[i], err);
+    for (size_t i = 0; i < args->skip.count && r >= 0; i++)
+        r = ce_document_skip(doc, args->skip.items[i], err);
     if (r >= 0)
         r = ce_document_validate(doc, err);
     if (r < 0)
@@ -61,6 +60,9 @@ int cli_suite_run(const struct ce_document *doc, const struct cli_args *args, bo
         .seed = args->seed.value,
         .dry_run = args->dry_run,
         .both_profiles = both_profiles,
+        .parallel = (unsigned)args->parallel,
+        .fail_fast = args->fail_fast,
+        .resume = args->resume,
         .hits = args->hits,
         .signal = cli_signals_catch(&before),
         .progress = cli_progress_show,
@@ -74,6 +76,8 @@ int cli_suite_run(const struct ce_document *doc, const struct cli_args *args, bo
         fprintf(stderr, "chaoseater: '%s' could not be written: hits are missing in it\n",
                 args->hits);
     switch (r) {
+    case -ECANCELED: /* `chaoseater stop` was called */
+        return CE_EXIT_ABORTED;
     case -EUCLEAN: /* an earlier run has left something that could not be put back */
         return CE_EXIT_DIRTY;
     case -EINVAL: /* a file that the document names is of no use */
@@ -83,110 +87,38 @@ int cli_suite_run(const struct ce_document *doc, const struct cli_args *args, bo
     }
 }
 
-/* ---- reports ---- */
-
-static const char *const report_formats[] = {"text", "json"};
-
-/* "json=report.json": the format's name, and *ret_path what follows. NULL: not of that form, or no
- * such format. */
-static const char *report_split(const char *report, const char **ret_path)
-{
-    for (size_t i = 0; i < CLI_LENGTH(report_formats); i++) {
-        size_t n = strlen(report_formats[i]);
-        if (strncmp(report, report_formats[i], n) == 0 && report[n] == '=' &&
-            report[n + 1] != '\0') {
-            *ret_path = report + n + 1;
-            return report_formats[i];
-        }
-    }
-    return NULL;
-}
-
-/* A run may take an hour: learn before it, not after, that its report cannot be kept. */
-static int path_check(const char *path, struct ce_error *err)
-{
-    struct stat info;
-    if (stat(path, &info) == 0) {
-        if (S_ISDIR(info.st_mode))
-            return cli_fail(err, CE_EXIT_USAGE, EISDIR, "--report: '%s' is a folder", path);
-        if (access(path, W_OK) == 0)
-            return CE_EXIT_PASSED;
-        return cli_fail(err, CE_EXIT_USAGE, errno, "--report: cannot write '%s': %s", path,
-                        strerror(errno));
-    }
-    /* ENOENT where something stands nevertheless: a link to nowhere. */
-    struct stat link;
-    if (errno != ENOENT || lstat(path, &link) == 0)
-        return cli_fail(err, CE_EXIT_USAGE, errno, "--report: cannot write '%s': %s", path,
-                        strerror(errno));
-    const char *slash = strrchr(path, '/');
-    char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
-    if (!folder)
-        return cli_fail_memory(err);
-    int exit_code = CE_EXIT_PASSED;
-    if (access(folder, W_OK | X_OK) < 0)
-        exit_code =
-            cli_fail(err, CE_EXIT_USAGE, errno, "--report: cannot write '%s': folder '%s': %s",
-                     path, folder, strerror(errno));
-    free(folder);
-    return exit_code;
-}
-
-int cli_reports_check(const struct cli_args *args, struct ce_error *err)
-{
-    for (size_t i = 0; i < args->reports.count; i++) {
-        const char *path;
-        if (!report_split(args->reports.items[i], &path))
-            return cli_fail(err, CE_EXIT_USAGE, EINVAL,
-                            "--report: '%s' is not FORMAT=PATH with the format text or json",
-                            args->reports.items[i]);
-        int exit_code = path_check(path, err);
-        if (exit_code != CE_EXIT_PASSED)
-            return exit_code;
-    }
-    return CE_EXIT_PASSED;
-}
-
-static int report_write(const struct ce_results *results, const char *format, const char *path,
-                        struct ce_error *err)
-{
-    FILE *out = fopen(path, "we");
-    int r = out ? ce_results_write(results, format, out, false, err) : -errno;
-    if (out && fclose(out) != 0 && r >= 0)
-        r = -errno;
-    if (r < 0)
-        return cli_fail(err, CE_EXIT_FAILED, -r, "cannot write the report '%s': %s", path,
-                        strerror(-r));
-    return CE_EXIT_PASSED;
-}
-
-int cli_report_write(const struct ce_results *results, const char *format, const char *path)
-{
-    struct ce_error why = {0};
-    int exit_code = report_write(results, format, path, &why);
-    if (exit_code != CE_EXIT_PASSED)
-        cli_print_error(&why, exit_code, false);
-    return exit_code;
-}
-
-int cli_results_print(const struct ce_results *results, const struct cli_args *args,
-                      struct ce_error *err)
-{
-    int exit_code = CE_EXIT_PASSED;
-    for (size_t i = 0; i < args->reports.count; i++) {
-        const char *path = NULL, *format = report_split(args->reports.items[i], &path);
-        if (cli_report_write(results, format, path) != CE_EXIT_PASSED)
-            exit_code = CE_EXIT_FAILED;
-    }
-    bool color = !args->json && cli_wants_color(stdout);
-    int r = ce_results_write(results, args->json ? "json" : "text", stdout, color, err);
-    if (r < 0 && !cli_reader_is_gone())
-        return CE_EXIT_FAILED;
-    *err = (struct ce_error){0};
-    return exit_code;
-}
-
 /* ---- run and gate ---- */
+
+/* A line for each run: what it would act on, and how. */
+static int print_plans(const struct ce_results *results, struct ce_error *err)
+{
+    char *text = NULL;
+    size_t size, i;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return cli_fail_memory(err);
+    int r = ce_results_write(results, "json", out, false, err);
+    if (fclose(out) != 0 || r < 0) {
+        free(text);
+        return CE_EXIT_FAILED;
+    }
+    json_t *report = cli_read_json(text, err), *run;
+    if (!report)
+        return CE_EXIT_FAILED;
+    json_array_foreach(json_object_get(report, "runs"), i, run)
+    {
+        const json_t *experiment = json_object_get(run, "experiment");
+        const char *name = json_string_value(json_object_get(experiment, "name"));
+        const char *detail = json_string_value(json_object_get(run, "detail"));
+        const char *plan = detail ? strstr(detail, "it would act ") : NULL;
+        if (!name || !plan)
+            continue;
+        int column = printf("  %s: ", name);
+        cli_print_wrapped(stdout, plan + strlen("it would act "), column, 4);
+    }
+    json_decref(report);
+    return CE_EXIT_PASSED;
+}
 
 /* There is nothing to report but what this host could not do. */
 static int report_dry_run(const struct ce_document *doc, const struct ce_results *results,
@@ -201,14 +133,15 @@ static int report_dry_run(const struct ce_document *doc, const struct ce_results
     } else {
         printf("%s: %zu experiment%s would run; nothing was touched\n", args->operand, count,
                count == 1 ? "" : "s");
+        return print_plans(results, err);
     }
     return exit_code;
 }
 
-static int report_run(struct ce_results *results, const struct cli_args *args, bool gate,
-                      struct ce_error *err)
+static int report_run(struct ce_results *results, const struct cli_args *args,
+                      const struct ce_gate_options *gate, struct ce_error *err)
 {
-    if (gate && ce_results_gate(results, args->min_score, err) < 0)
+    if (gate && ce_results_gate(results, gate, err) < 0)
         return CE_EXIT_FAILED;
     int exit_code = ce_results_exit_code(results);
     int printed = cli_results_print(results, args, err);
@@ -216,7 +149,8 @@ static int report_run(struct ce_results *results, const struct cli_args *args, b
     return printed != CE_EXIT_PASSED && exit_code != CE_EXIT_DIRTY ? printed : exit_code;
 }
 
-int cli_run_file(const struct cli_args *args, bool gate, struct ce_error *err)
+int cli_run_file(const struct cli_args *args, const struct ce_gate_options *gate,
+                 struct ce_error *err)
 {
     int exit_code = cli_reports_check(args, err);
     if (exit_code != CE_EXIT_PASSED)

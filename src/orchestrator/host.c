@@ -14,6 +14,7 @@
 #include "faults/fault.h"
 #include "host/host.h"
 #include "journal/journal.h"
+#include "journal/lever.h"
 #include "pipeline/helpers.h"
 #include "pipeline/pipeline.h"
 
@@ -40,6 +41,27 @@ int ce_recover(const char *state_dir, struct ce_recovery *ret_recovery, struct c
     return ce_journal_recover(folder, ce_undo_ops, ret_recovery, err);
 }
 
+int ce_stop(const char *state_dir, bool release, struct ce_error *err)
+{
+    ce_autofree char *folder = state_dir ? strdup(state_dir) : ce_state_dir();
+    if (!folder)
+        return ce_fail_memory(err);
+    return release ? ce_lever_release(folder, err) : ce_lever_engage(folder, err);
+}
+
+/* {"experiment", "fault", "target"} of the run that the note belongs to, if that is known. */
+static void add_about(const char *folder, json_t *note)
+{
+    const char *run = json_string_value(json_object_get(note, "run"));
+    ce_autofree char *path = run ? ce_format("%s/run/%s/%s", folder, run, CE_RUN_ABOUT) : NULL;
+    ce_autojson json_t *about = path ? json_load_file(path, 0, NULL) : NULL;
+    static const char *const keys[] = {"experiment", "fault", "target"};
+    for (size_t i = 0; i < CE_COUNT(keys); i++) {
+        json_t *value = json_object_get(about, keys[i]);
+        json_object_set(note, keys[i], json_is_string(value) ? value : json_null());
+    }
+}
+
 int ce_status_json(const char *state_dir, char **ret_json, struct ce_error *err)
 {
     ce_autofree char *folder = state_dir ? strdup(state_dir) : ce_state_dir();
@@ -47,7 +69,11 @@ int ce_status_json(const char *state_dir, char **ret_json, struct ce_error *err)
     if (!folder || !live)
         return ce_fail_memory(err);
     CE_TRY(ce_journal_list(folder, live, err));
-    ce_autojson json_t *json = json_pack("{s:O}", "live", live);
+    size_t i;
+    json_t *note;
+    json_array_foreach(live, i, note) add_about(folder, note);
+    ce_autojson json_t *json =
+        json_pack("{s:O, s:b}", "live", live, "stopped", ce_lever_is_engaged(folder));
     char *text = json ? ce_json_text(json) : NULL;
     if (!text)
         return ce_fail_memory(err);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* A suite: every experiment of a document, one after the other. One that fails does not stop the
- * rest; a signal does, and so does one that left something behind. */
-#include "orchestrator/results.h"
-
+/* A suite: every experiment of a document. One that fails does not stop the rest, unless the suite
+ * is to fail fast; a signal does, and so does one that left something behind.
+ *
+ * One at a time is run in this process, several in processes of their own (crew.h). */
 #include <math.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -14,48 +16,82 @@
 #include "controller/controller.h"
 #include "faults/hits.h"
 #include "journal/journal.h"
+#include "journal/lever.h"
+#include "orchestrator/agenda.h"
+#include "orchestrator/claims.h"
+#include "orchestrator/crew.h"
+#include "orchestrator/kept.h"
+#include "orchestrator/results.h"
+
+enum { PARALLEL_MAX = 64, LOOK_EVERY_MS = 20 };
 
 struct suite {
     const struct ce_document *doc;
     const struct ce_suite_options *options;
     char *state_dir;
-    struct ce_results *results;
-    struct ce_hits *hits; /* NULL: nobody asked for them */
-    size_t planned;
-    bool halted; /* nothing more is started */
+    uint64_t seed;
+    unsigned parallel;
+    struct ce_agenda agenda;
+    struct ce_kept *kept; /* NULL: nothing is kept */
+    struct ce_hits *hits; /* of runs in this process; NULL: nobody asked for them */
+    bool hits_lost;
+    volatile sig_atomic_t *signal; /* what members look at: memory that all share */
+    const struct ce_item *failed;  /* the first that did not pass, when that ends the suite */
+    bool left_behind;              /* something could not be put back */
+    struct crew {
+        struct ce_member *member;
+        struct ce_item *item;
+        struct ce_pipeline_spec pipeline;
+    } crew[PARALLEL_MAX];
 };
 
-/* What the progress callback needs to know about the run that is going on. */
+/* ---- progress ---- */
+
+static const char *profile_of(const struct suite *suite, const struct ce_item *item)
+{
+    bool embedded = ce_document_pipeline(suite->doc)->kind == CE_PIPELINE_EMBEDDED;
+    return embedded ? ce_profile_kind_name((enum ce_profile_kind)item->profile) : NULL;
+}
+
+static void show(const struct suite *suite, const struct ce_item *item, const char *phase,
+                 double fraction)
+{
+    const struct ce_record *record = item->state == CE_ITEM_ENDED ? &item->record : NULL;
+    struct ce_progress progress = {
+        .run = (size_t)(item - suite->agenda.items),
+        .run_count = suite->agenda.count,
+        .ended = suite->agenda.ended,
+        .experiment = item->experiment->name,
+        .profile = profile_of(suite, item),
+        .fault = item->experiment->fault->name,
+        .phase = phase,
+        .fraction = fraction,
+        .status = record ? ce_status_name(record->status) : "",
+        .verdict = record ? ce_verdict_name(record->verdict) : "",
+        .score = record && !isnan(record->score) ? record->score : -1,
+    };
+    if (suite->options->progress && !suite->options->dry_run)
+        suite->options->progress(suite->options->progress_ctx, &progress);
+}
+
+/* What the controller tells of a run in this process. */
 struct listener {
     const struct suite *suite;
-    size_t run;
+    const struct ce_item *item;
 };
 
 static void on_event(void *ctx, const struct ce_event *event)
 {
     const struct listener *listener = ctx;
-    const struct ce_suite_options *options = listener->suite->options;
-    bool ended = event->state == CE_STATE_ENDED;
-    if (!options->progress)
-        return;
-    struct ce_progress progress = {
-        .run = listener->run,
-        .run_count = listener->suite->planned,
-        .experiment = event->record->name,
-        .profile = event->record->profile,
-        .fault = event->record->fault_type,
-        .phase = ce_state_name(event->state),
-        .fraction = event->fraction,
-        .status = ended ? ce_status_name(event->record->status) : "",
-        .verdict = ended ? ce_verdict_name(event->record->verdict) : "",
-        .score = ended && !isnan(event->record->score) ? event->record->score : -1,
-    };
-    options->progress(options->progress_ctx, &progress);
+    if (event->state != CE_STATE_ENDED) /* end_item() shows that */
+        show(listener->suite, listener->item, ce_state_name(event->state), event->fraction);
 }
 
-static bool interrupted(const struct suite *suite)
+/* ---- what may be started ---- */
+
+static int signalled(const struct suite *suite)
 {
-    return suite->options->signal && *suite->options->signal;
+    return suite->options->signal ? *suite->options->signal : 0;
 }
 
 /* Nothing is injected on a host on which something is still live. */
@@ -69,32 +105,59 @@ static int clear_leftovers(const struct suite *suite, struct ce_error *err)
     return 0;
 }
 
-/* What a run could not put back is tried once more before the next one. */
-static bool may_go_on(const struct suite *suite)
+static struct ce_run_options options_of(const struct suite *suite, const struct ce_item *item,
+                                        struct ce_pipeline_spec *pipeline)
 {
-    const struct ce_results *results = suite->results;
-    bool dirty =
-        results->count > 0 && results->records[results->count - 1]->status == CE_STATUS_DIRTY;
-    return !interrupted(suite) && (!dirty || clear_leftovers(suite, NULL) == 0);
+    const struct ce_experiment *x = item->experiment;
+    *pipeline = *ce_document_pipeline(suite->doc);
+    pipeline->profile = item->profile;
+    return (struct ce_run_options){
+        .state_dir = suite->state_dir,
+        .experiment = x,
+        .pipeline = pipeline,
+        /* Repetitions differ, and each can be had again by its own seed. */
+        .seed = (x->has_seed ? (uint64_t)x->seed : suite->seed) +
+                (uint64_t)(item->repeat > 0 ? item->repeat - 1 : 0),
+        .repeat = item->repeat,
+    };
+}
+
+/* Why it is not started, although it could be; NULL: it may. The text is the caller's. */
+static char *reason_against(const struct suite *suite, const struct ce_item *item)
+{
+    const struct ce_item *unmet = ce_agenda_unmet(&suite->agenda, item);
+    if (signalled(suite))
+        return strdup("not started: the suite was interrupted");
+    if (ce_lever_is_engaged(suite->state_dir))
+        return strdup("not started: `chaoseater stop` was called");
+    if (suite->left_behind)
+        return strdup("not started: an earlier run left something that could not be put back");
+    if (suite->failed)
+        return ce_format("not started: '%s' did not pass, and the suite was to fail fast",
+                         suite->failed->experiment->name);
+    if (unmet)
+        return ce_format("not started: it depends on '%s', which did not pass",
+                         unmet->experiment->name);
+    return NULL;
 }
 
 /* An experiment that the suite did not come to is in the report, too. */
 static int not_started(const struct suite *suite, const struct ce_run_options *options,
-                       struct ce_record *ret_record, struct ce_error *err)
+                       char *reason, struct ce_record *ret_record, struct ce_error *err)
 {
-    CE_TRY(ce_run_plan(options, ret_record, err));
+    int r = ce_run_plan(options, ret_record, err);
+    if (r < 0) {
+        free(reason);
+        return r;
+    }
     ret_record->verdict = CE_VERDICT_INCONCLUSIVE;
     ret_record->ended_at = ret_record->started_at;
-    if (interrupted(suite)) {
-        ret_record->status = CE_STATUS_INTERRUPTED;
-        ret_record->signal = *suite->options->signal;
-        ret_record->reason = strdup("not started: the suite was interrupted");
-    } else {
-        ret_record->status = CE_STATUS_SKIPPED;
-        ret_record->skip_reason = "preflight";
-        ret_record->reason =
-            strdup("not started: an earlier run left something that could not be put back");
-    }
+    ret_record->reason = reason;
+    ret_record->signal = signalled(suite);
+    ret_record->status = ret_record->signal                      ? CE_STATUS_INTERRUPTED
+                         : ce_lever_is_engaged(suite->state_dir) ? CE_STATUS_ABORTED
+                                                                 : CE_STATUS_SKIPPED;
+    ret_record->skip_reason = ret_record->status == CE_STATUS_SKIPPED ? "preflight" : NULL;
     return 0;
 }
 
@@ -102,110 +165,281 @@ static int not_started(const struct suite *suite, const struct ce_run_options *o
 static int describe(const struct ce_run_options *options, struct ce_record *ret_record,
                     struct ce_error *err)
 {
-    char reason[256];
+    char reason[512], what[800];
     struct ce_target_found found;
     struct ce_error refused = {0};
+    bool named = ce_target_is_explicit(&options->experiment->target);
     bool can = ce_fault_available(options->experiment->fault, reason, sizeof reason);
     bool may = ce_aim_find(options->experiment, options->state_dir, &found, &refused) == 0;
     CE_TRY(ce_run_plan(options, ret_record, err));
     ret_record->status = CE_STATUS_SKIPPED;
     ret_record->verdict = CE_VERDICT_INCONCLUSIVE;
     ret_record->skip_reason = can && may ? "dry_run" : "preflight";
-    ret_record->reason = strdup(!can   ? reason
-                                : !may ? refused.message
-                                       : "dry run: nothing was touched");
+    if (can && may) {
+        if (named)
+            ret_record->target = strdup(found.subject.name);
+        ce_aim_describe(options->experiment, named ? found.subject.name : "the pipeline under test",
+                        reason, what, sizeof what);
+        ret_record->reason = ce_format("dry run: nothing was touched; it would act %s", what);
+    } else {
+        ret_record->reason = strdup(!can ? reason : refused.message);
+    }
     ret_record->ended_at = ret_record->started_at;
     return 0;
 }
 
-static int run_one(struct suite *suite, const struct ce_experiment *x, int profile, int repeat,
-                   struct ce_error *err)
+/* ---- one run ---- */
+
+static bool passed(const struct ce_record *record)
 {
-    struct ce_pipeline_spec pipeline = *ce_document_pipeline(suite->doc);
-    pipeline.profile = profile;
-    struct listener listener = {.suite = suite, .run = suite->results->count};
-    struct ce_run_options options = {
-        .state_dir = suite->state_dir,
-        .experiment = x,
-        .pipeline = &pipeline,
-        /* Repetitions differ, and each can be had again by its own seed. */
-        .seed = (x->has_seed ? (uint64_t)x->seed : suite->results->seed) +
-                (uint64_t)(repeat > 0 ? repeat - 1 : 0),
-        .hits = suite->hits,
-        .repeat = repeat,
-        .signal = suite->options->signal,
-        .on_event = on_event,
-        .on_event_ctx = &listener,
-    };
-    struct ce_record record;
-    suite->halted = suite->halted || !may_go_on(suite);
-    if (suite->options->dry_run)
-        CE_TRY(describe(&options, &record, err));
-    else if (suite->halted)
-        CE_TRY(not_started(suite, &options, &record, err));
-    else
-        CE_TRY(ce_run(&options, &record, err));
-    return ce_results_add(suite->results, &record, err);
+    return record->status == CE_STATUS_COMPLETED && record->verdict == CE_VERDICT_PASSED;
 }
 
-static int run_profile(struct suite *suite, int profile, struct ce_error *err)
+/* Takes over the record. What a run could not put back is tried once more before the next one. */
+static void end_item(struct suite *suite, struct ce_item *item, const struct ce_record *record)
 {
-    const struct ce_experiment *x;
-    for (size_t i = 0; (x = ce_document_experiment(suite->doc, i)); i++) {
-        for (int64_t k = 1; !x->left_out && k <= x->repeat; k++)
-            CE_TRY(run_one(suite, x, profile, x->repeat > 1 ? (int)k : 0, err));
+    bool fail_fast = suite->options->fail_fast || ce_document_fail_fast(suite->doc);
+    ce_agenda_end(&suite->agenda, item, record);
+    if (record->status == CE_STATUS_DIRTY && clear_leftovers(suite, NULL) < 0)
+        suite->left_behind = true;
+    if (fail_fast && !suite->options->dry_run && !suite->failed && !passed(record))
+        suite->failed = item;
+    show(suite, item, ce_state_name(CE_STATE_ENDED), 1);
+}
+
+/* One that did not come to its own end is run when the suite is resumed. */
+static void keep(const struct suite *suite, const struct ce_record *record)
+{
+    if (record->status != CE_STATUS_INTERRUPTED && !ce_lever_is_engaged(suite->state_dir))
+        ce_kept_add(suite->kept, record);
+}
+
+static int run_here(struct suite *suite, struct ce_item *item, struct ce_error *err)
+{
+    struct ce_pipeline_spec pipeline;
+    struct listener listener = {.suite = suite, .item = item};
+    struct ce_run_options options = options_of(suite, item, &pipeline);
+    options.hits = suite->hits;
+    options.signal = suite->options->signal;
+    options.on_event = on_event;
+    options.on_event_ctx = &listener;
+    struct ce_record record;
+    CE_TRY(ce_run(&options, &record, err));
+    keep(suite, &record);
+    end_item(suite, item, &record);
+    return 0;
+}
+
+static int start_beside(struct suite *suite, struct ce_item *item, struct ce_error *err)
+{
+    size_t free_place = 0;
+    while (suite->crew[free_place].member)
+        free_place++;
+    struct crew *place = &suite->crew[free_place];
+    struct ce_run_options options = options_of(suite, item, &place->pipeline);
+    options.signal = suite->signal;
+    CE_TRY(ce_member_start(&options, suite->options->hits, &place->member, err));
+    place->item = item;
+    ce_agenda_begin(&suite->agenda, item);
+    return 0;
+}
+
+/* What cannot be run, or need not be, ends at once. Returns whether that is so. */
+static int settle(struct suite *suite, struct ce_item *item, struct ce_error *err)
+{
+    struct ce_pipeline_spec pipeline;
+    struct ce_run_options options = options_of(suite, item, &pipeline);
+    struct ce_record record;
+    if (ce_kept_find(suite->kept, item->experiment->name, profile_of(suite, item), item->repeat,
+                     &record)) {
+        end_item(suite, item, &record);
+        return 1;
+    }
+    char *reason = suite->options->dry_run ? NULL : reason_against(suite, item);
+    if (suite->options->dry_run)
+        CE_TRY(describe(&options, &record, err));
+    else if (reason)
+        CE_TRY(not_started(suite, &options, reason, &record, err));
+    else
+        return 0;
+    end_item(suite, item, &record);
+    return 1;
+}
+
+/* ---- several at once ---- */
+
+/* Its process crashed: its guard undoes what it did, and is waited for. */
+static int crashed(struct suite *suite, const struct crew *place, const char *cause,
+                   struct ce_record *ret_record, struct ce_error *err)
+{
+    struct ce_pipeline_spec pipeline;
+    struct ce_run_options options = options_of(suite, place->item, &pipeline);
+    struct ce_error left = {0};
+    CE_TRY(ce_run_plan(&options, ret_record, err));
+    bool clean = clear_leftovers(suite, &left) == 0;
+    ret_record->status = clean ? CE_STATUS_FAILED : CE_STATUS_DIRTY;
+    ret_record->verdict = CE_VERDICT_INCONCLUSIVE;
+    ret_record->reason = clean ? ce_format("%s; what it had changed is put back", cause)
+                               : ce_format("%s; %s", cause, left.message);
+    ret_record->ended_at = ce_wall_now();
+    return 0;
+}
+
+static int hear(struct suite *suite, struct crew *place, struct ce_error *err)
+{
+    struct ce_member_report report;
+    int r;
+    while ((r = ce_member_next(place->member, &report, err)) > 0 && !report.ended)
+        show(suite, place->item, report.phase, report.fraction);
+    if (r <= 0)
+        return r;
+    if (!report.has_record)
+        CE_TRY(crashed(suite, place, report.cause, &report.record, err));
+    suite->hits_lost = suite->hits_lost || report.hits_lost;
+    ce_member_free(ce_take(place->member));
+    keep(suite, &report.record);
+    end_item(suite, place->item, &report.record);
+    return 0;
+}
+
+/* Waits until one of them says something, or a signal may have come. */
+static int hear_all(struct suite *suite, struct ce_error *err)
+{
+    struct pollfd polled[PARALLEL_MAX];
+    nfds_t n = 0;
+    for (size_t i = 0; i < PARALLEL_MAX; i++)
+        if (suite->crew[i].member)
+            polled[n++] = (struct pollfd){ce_member_fd(suite->crew[i].member), POLLIN, 0};
+    (void)poll(polled, n, LOOK_EVERY_MS);
+    *suite->signal = signalled(suite);
+    for (size_t i = 0; i < PARALLEL_MAX; i++)
+        if (suite->crew[i].member)
+            CE_TRY(hear(suite, &suite->crew[i], err));
+    return 0;
+}
+
+/* ---- the whole ---- */
+
+static int run_all(struct suite *suite, struct ce_error *err)
+{
+    struct ce_agenda *agenda = &suite->agenda;
+    while (agenda->ended < agenda->count) {
+        struct ce_item *item = agenda->running < suite->parallel ? ce_agenda_next(agenda) : NULL;
+        int settled = item ? settle(suite, item, err) : 0;
+        if (settled != 0)
+            CE_TRY(settled);
+        else if (!item)
+            CE_TRY(hear_all(suite, err));
+        else if (suite->parallel > 1)
+            CE_TRY(start_beside(suite, item, err));
+        else
+            CE_TRY(run_here(suite, item, err));
     }
     return 0;
 }
 
-static size_t count_runs(const struct suite *suite)
+static int claim(struct suite *suite, struct ce_error *err)
 {
-    const struct ce_experiment *x;
-    size_t n = 0;
-    for (size_t i = 0; (x = ce_document_experiment(suite->doc, i)); i++)
-        n += x->left_out ? 0 : (size_t)x->repeat;
-    return suite->options->both_profiles ? 2 * n : n;
+    for (size_t i = 0; suite->parallel > 1 && i < suite->agenda.count; i++) {
+        struct ce_item *item = &suite->agenda.items[i];
+        CE_TRY(ce_claims_of(item->experiment, ce_document_pipeline(suite->doc), suite->state_dir,
+                            &item->claims, err));
+    }
+    return 0;
 }
 
-static int run_all(struct suite *suite, struct ce_error *err)
+/* Whatever has to be there before the first run. Undone by finish(). */
+static int prepare(struct suite *suite, struct ce_error *err)
 {
-    bool both = suite->options->both_profiles;
-    int profile = both ? CE_PROFILE_NAIVE : ce_document_pipeline(suite->doc)->profile;
-    CE_TRY(run_profile(suite, profile, err));
-    return both ? run_profile(suite, CE_PROFILE_HARDENED, err) : 0;
+    const struct ce_suite_options *options = suite->options;
+    bool both = options->both_profiles, keeps = false;
+    suite->signal = mmap(NULL, sizeof *suite->signal, PROT_READ | PROT_WRITE,
+                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (suite->signal == MAP_FAILED)
+        return ce_fail(err, errno, "cannot share memory: %s", strerror(errno));
+    if (!options->dry_run) {
+        if (ce_lever_is_engaged(suite->state_dir))
+            return ce_fail(err, ECANCELED,
+                           "`chaoseater stop` was called: nothing is started before `chaoseater "
+                           "stop --release`");
+        CE_TRY(ce_folder_make(suite->state_dir, err));
+        CE_TRY(clear_leftovers(suite, err));
+    }
+    CE_TRY(ce_agenda_make(suite->doc, options->chosen, both, suite->seed, &suite->agenda, err));
+    keeps = !options->dry_run && !options->chosen && (suite->agenda.count > 1 || options->resume);
+    if (keeps) {
+        uint64_t seed = suite->seed;
+        CE_TRY(ce_kept_open(suite->state_dir, suite->doc, both ? "-both" : "", options->resume,
+                            &suite->seed, &suite->kept, err));
+        if (seed != suite->seed) { /* a random order is another one */
+            ce_agenda_done(&suite->agenda);
+            CE_TRY(ce_agenda_make(suite->doc, options->chosen, both, suite->seed, &suite->agenda, err));
+        }
+    }
+    if (options->hits && !options->dry_run && suite->parallel == 1)
+        CE_TRY(ce_hits_new(options->hits, &suite->hits, err));
+    return claim(suite, err);
+}
+
+/* The records move to the results, in the order of the plan. */
+static int collect(struct suite *suite, struct ce_results *results, struct ce_error *err)
+{
+    for (size_t i = 0; i < suite->agenda.count; i++) {
+        struct ce_record record = suite->agenda.items[i].record;
+        suite->agenda.items[i].state = CE_ITEM_WAITING;
+        CE_TRY(ce_results_add(results, &record, err));
+    }
+    results->seed = suite->seed;
+    results->signal = signalled(suite);
+    results->hits_lost = suite->hits_lost;
+    return 0;
+}
+
+static void finish(struct suite *suite, bool finished)
+{
+    for (size_t i = 0; i < PARALLEL_MAX; i++)
+        ce_member_free(suite->crew[i].member);
+    if (suite->hits && ce_hits_problem(suite->hits, NULL) < 0)
+        suite->hits_lost = true;
+    ce_hits_free(suite->hits);
+    ce_kept_close(suite->kept, finished);
+    if (suite->signal && suite->signal != MAP_FAILED)
+        (void)munmap((void *)suite->signal, sizeof *suite->signal);
+}
+
+static unsigned parallel_of(const struct ce_document *doc, const struct ce_suite_options *options)
+{
+    unsigned parallel = options->parallel > 0 ? options->parallel : ce_document_parallel(doc);
+    return options->dry_run ? 1 : parallel < PARALLEL_MAX ? parallel : PARALLEL_MAX;
 }
 
 int ce_suite_run(const struct ce_document *doc, const struct ce_suite_options *options,
                  struct ce_results **ret_results, struct ce_error *err)
 {
     ce_autofree char *state_dir = options->state_dir ? strdup(options->state_dir) : ce_state_dir();
-    if (!state_dir)
+    CE_CLEANUP(ce_results_free_p) struct ce_results *results = ce_results_new(0);
+    if (!state_dir || !results)
         return ce_fail_memory(err);
-    uint64_t seed = options->seed;
-    if (!options->has_seed && !ce_document_seed(doc, &seed))
-        seed = ce_random_seed();
-    CE_CLEANUP(ce_results_free_p) struct ce_results *results = ce_results_new(seed);
-    if (!results)
-        return ce_fail_memory(err);
-    struct suite suite = {
-        .doc = doc, .options = options, .state_dir = state_dir, .results = results};
-    suite.planned = count_runs(&suite);
     int r = ce_document_check_pipeline(doc, err);
     if (r < 0)
         return r == -ENOMEM ? r : -EINVAL;
-    if (!options->dry_run) {
-        CE_TRY(ce_folder_make(state_dir, err));
-        CE_TRY(clear_leftovers(&suite, err));
-    }
-    if (options->hits && !options->dry_run)
-        CE_TRY(ce_hits_new(options->hits, &suite.hits, err));
-    r = run_all(&suite, err);
-    if (suite.hits && ce_hits_problem(suite.hits, NULL) < 0)
-        results->hits_lost = true;
-    ce_hits_free(suite.hits);
+    struct suite suite = {
+        .doc = doc,
+        .options = options,
+        .state_dir = state_dir,
+        .seed = options->seed,
+        .parallel = parallel_of(doc, options),
+    };
+    if (!options->has_seed && !ce_document_seed(doc, &suite.seed))
+        suite.seed = ce_random_seed();
+    r = prepare(&suite, err);
+    if (r >= 0)
+        r = run_all(&suite, err);
+    finish(&suite, r >= 0 && !signalled(&suite) && !ce_lever_is_engaged(state_dir));
+    if (r >= 0)
+        r = collect(&suite, results, err);
+    ce_agenda_done(&suite.agenda);
     CE_TRY(r);
-    if (interrupted(&suite))
-        results->signal = *options->signal;
     *ret_results = ce_take(results);
     return 0;
 }

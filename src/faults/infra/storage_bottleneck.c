@@ -266,10 +266,10 @@ static int verify(struct ce_injection *injection, struct ce_evidence *ret_eviden
     if (isfinite(limit_of(deed))) {
         double rate = rate_of(&seen);
         ok = ok && seen.done >= 2 && keeps_limit(&seen, limit_of(deed));
-        n = snprintf(text, size,
-                     " %.1f per second, its share of %.1f that the target's come out of too (%.0f "
-                     "without);",
-                     rate, limit_of(deed), state->before);
+        n = snprintf(
+            text, size,
+            " %.1f per second (limit %.1f, which the target's count for, too; %.0f without);", rate,
+            limit_of(deed), state->before);
         text += n;
         size -= (size_t)n;
     }
@@ -278,7 +278,7 @@ static int verify(struct ce_injection *injection, struct ce_evidence *ret_eviden
         n = snprintf(text, size, " median %.2f ms (asked %.2f%s);",
                      (double)seen.p50 / (double)CE_MILLISECOND,
                      (double)deed->latency / (double)CE_MILLISECOND,
-                     isfinite(limit_of(deed)) ? ", and the wait for that share" : "");
+                     isfinite(limit_of(deed)) ? " besides the wait for the limit" : "");
         text += n;
         size -= (size_t)n;
     }
