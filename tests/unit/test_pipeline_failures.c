@@ -276,7 +276,7 @@ static void nothing_survives_a_killed_keeper(void)
     REQUIRE(tree.count == tree_size(world.pipeline));
     REQUIRE(ce_process_signal(&tree.ids[1], SIGKILL) == 0);
     CHECK(EVENTUALLY(tree_alive(&tree) == 1));
-    CHECK(ce_pipeline_acts(world.pipeline)->ensure_serving(world.pipeline, &err) == -ECHILD);
+    CHECK(ce_pipeline_acts(world.pipeline)->ensure_serving(world.pipeline, &err) == -ESRCH);
     CHECK_TEXT(err.message, "the pipeline's supervisor is gone");
     struct ce_process_id id;
     CHECK(ce_pipeline_acts(world.pipeline)->serving_process(world.pipeline, &id, NULL) < 0);

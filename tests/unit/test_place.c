@@ -252,7 +252,7 @@ static int as_ordinary_user(void)
         return __LINE__;
     end(&second);
     /* What is root's he may not even see. */
-    if (ce_place_of_process(&(struct ce_process_id){.pid = 1}, &there, &err) != -EACCES)
+    if (ce_place_of_process(&(struct ce_process_id){.pid = 1}, &there, &err) != -EPERM)
         return __LINE__;
     return 0;
 }

@@ -218,11 +218,6 @@ static int note_server(struct lab *lab, struct ce_error *err)
     return note_process(lab, "end-server", err);
 }
 
-static int note_continue(struct lab *lab, struct ce_error *err)
-{
-    return note_process(lab, "continue-process", err);
-}
-
 /* As of one that ran when it was noted. */
 static int note_standstill(struct lab *lab, struct ce_error *err)
 {
@@ -415,7 +410,6 @@ static const struct {
     {"disarm-helpers", note_helpers, helpers_are_disarmed},
     {"disarm-door", note_door, door_is_disarmed},
     {"continue-processes", note_standstill, is_stopped},
-    {"continue-process", note_continue, is_stopped},
     {"end-process", note_end, is_stopped},
     {"end-server", note_server, is_stopped},
     {"restart-program", note_restart, nothing_was_started},
