@@ -172,6 +172,18 @@ static double milliseconds(const struct ce_histogram *histogram, double q)
                             : NAN;
 }
 
+double ce_measure_downtime(const struct ce_measure *measure)
+{
+    if (measure->trials)
+        return (double)measure->trials->downtime / (double)CE_SECOND;
+    size_t down = 0;
+    for (size_t i = 0; i < measure->since_injection.count; i++) {
+        const struct ce_slot *slot = &measure->since_injection.items[i];
+        down += slot->due > 0 && 2 * slot->ok < slot->due;
+    }
+    return (double)down * (double)CE_SLOT / (double)CE_SECOND;
+}
+
 void ce_measure_record(const struct ce_measure *measure, double recovery_time,
                        struct ce_record *record)
 {
@@ -195,14 +207,7 @@ void ce_measure_record(const struct ce_measure *measure, double recovery_time,
         record->error_count += record->phases[i].errors;
     }
     record->measured = after > 0;
-
-    size_t down = 0;
-    for (size_t i = 0; i < measure->since_injection.count; i++) {
-        const struct ce_slot *slot = &measure->since_injection.items[i];
-        down += slot->due > 0 && 2 * slot->ok < slot->due;
-    }
-    record->pipeline_downtime =
-        after > 0 ? (double)down * (double)CE_SLOT / (double)CE_SECOND : NAN;
+    record->pipeline_downtime = after > 0 ? ce_measure_downtime(measure) : NAN;
 
     const struct ce_phase_tally *baseline = &measure->phases[CE_PHASE_BASELINE];
     record->baseline_accuracy = baseline->ok ? (double)baseline->right / (double)baseline->ok : NAN;

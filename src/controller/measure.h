@@ -103,6 +103,9 @@ double ce_trials_recovery(const struct ce_measure *measure);
 void ce_trials_record(const struct ce_measure *measure, struct ce_record *record);
 void ce_trials_free(struct ce_trial_measure *trials);
 
+/* Seconds since the injection in which fewer than half of the operations succeeded, so far. */
+double ce_measure_downtime(const struct ce_measure *measure);
+
 /* Fills the record's measurements. */
 void ce_measure_record(const struct ce_measure *measure, double recovery_time,
                        struct ce_record *record);
