@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/seam.h"
 #include "controller/run.h"
+#include "journal/lever.h"
 
 /* Between the last request under the fault and rollback: what is in flight may still end, but a
  * fault that hangs requests is not kept waiting for. */
@@ -42,7 +43,7 @@ static void end_as(struct run *run, enum ce_status status, enum ce_verdict verdi
 }
 
 /* Something is not as it was: that outranks whatever was measured. */
-static void end_dirty(struct run *run, const char *what, const struct ce_error *err)
+void ce_run_end_dirty(struct run *run, const char *what, const struct ce_error *err)
 {
     char reason[sizeof err->message + 64];
     snprintf(reason, sizeof reason, "%s could not be put back: %s", what, err->message);
@@ -62,7 +63,7 @@ static void skip(struct run *run, const char *stage, const char *reason)
     end_as(run, CE_STATUS_SKIPPED, CE_VERDICT_INCONCLUSIVE, reason);
 }
 
-static void publish(struct run *run, enum ce_state state, double fraction)
+void ce_run_publish(struct run *run, enum ce_state state, double fraction)
 {
     ce_log("%s: %s", run->experiment->name, ce_state_name(state));
     if (run->options->on_event) {
@@ -74,28 +75,37 @@ static void publish(struct run *run, enum ce_state state, double fraction)
 /* ---- waiting ---- */
 
 /* Whether the run must go to its rollback at once. */
-static bool interrupted(struct run *run)
+bool ce_run_interrupted(struct run *run)
 {
     int signal = run->options->signal ? *run->options->signal : 0;
     if (signal) {
         run->record->signal = signal;
         end_as(run, CE_STATUS_INTERRUPTED, CE_VERDICT_INCONCLUSIVE,
                signal == SIGINT ? "interrupted by SIGINT" : "interrupted by SIGTERM");
+    } else if (ce_lever_is_engaged(run->options->state_dir)) {
+        end_as(run, CE_STATUS_ABORTED, CE_VERDICT_INCONCLUSIVE,
+               "stopped: `chaoseater stop` was called");
     } else if (run->guard && ce_guard_fired(run->guard)) {
         end_as(run, CE_STATUS_FAILED, CE_VERDICT_INCONCLUSIVE,
                "the run took too long: the guard has undone it");
     } else if (run->guard && !ce_guard_alive(run->guard)) {
         end_as(run, CE_STATUS_FAILED, CE_VERDICT_INCONCLUSIVE,
                "the guard has gone: nothing would undo this run if it crashed");
+    } else if (ce_hypothesis_poll(run->hypothesis, ce_now())) {
+        end_as(run, CE_STATUS_ABORTED, CE_VERDICT_INCONCLUSIVE,
+               ce_hypothesis_stopped(run->hypothesis));
     }
-    return run->record->reason && (signal || run->record->status == CE_STATUS_FAILED);
+    return run->record->reason && (signal || run->record->status == CE_STATUS_FAILED ||
+                                   run->record->status == CE_STATUS_ABORTED);
 }
 
 /* Takes the outcomes that have arrived, waiting for the first until then. */
-static void take_outcomes(struct run *run, int64_t until)
+void ce_run_take(struct run *run, int64_t until)
 {
     struct ce_outcome outcome;
     while (ce_workload_next(run->workload, &outcome, until)) {
+        ce_live_add(run->live, &outcome, ce_now());
+        ce_roll_back_saw(run, &outcome);
         ce_measure_add(run->measure, &outcome);
         until = 0;
     }
@@ -107,34 +117,63 @@ static bool run_phase(struct run *run, enum ce_state state, int64_t planned, int
 {
     int64_t begun = ce_now(), all_due = 0;
     for (;;) {
-        if (interrupted(run))
+        if (ce_run_interrupted(run))
             return false;
         int64_t now = ce_now();
-        take_outcomes(run, now + 20 * CE_MILLISECOND);
+        ce_run_take(run, now + 20 * CE_MILLISECOND);
+        if (ce_roll_back_due(run))
+            return true;
         if (ce_workload_all_due(run->workload)) {
             if (!all_due)
                 all_due = now;
             if (ce_workload_oldest_due(run->workload) == INT64_MAX || now >= all_due + drain)
                 break;
         }
-        publish(run, state, fmin(1, (double)(now - begun) / (double)(planned + 1)));
+        ce_run_publish(run, state, fmin(1, (double)(now - begun) / (double)(planned + 1)));
     }
-    take_outcomes(run, 0);
+    ce_run_take(run, 0);
     return true;
 }
 
 /* Nothing becomes due any more; what is in flight ends, at its timeout at the latest. A trial is
  * not waited for once the run is interrupted. */
-static void let_end(struct run *run)
+void ce_run_let_end(struct run *run)
 {
     ce_workload_pause(run->workload);
     int64_t give_up = ce_now() + ce_run_drain(run);
     while (ce_workload_oldest_due(run->workload) != INT64_MAX && ce_now() < give_up) {
-        if (run->trials && interrupted(run))
+        if (run->trials && ce_run_interrupted(run))
             ce_workload_give_up(run->workload);
-        take_outcomes(run, ce_now() + 20 * CE_MILLISECOND);
+        ce_run_take(run, ce_now() + 20 * CE_MILLISECOND);
     }
-    take_outcomes(run, 0);
+    ce_run_take(run, 0);
+}
+
+/* Asks the probes that are due in this round, until each has settled. False: interrupted. */
+static bool ask(struct run *run, enum ce_round round)
+{
+    struct ce_error err = {0};
+    if (ce_hypothesis_begin(run->hypothesis, round, &err) < 0)
+        end_as(run, CE_STATUS_FAILED, CE_VERDICT_INCONCLUSIVE, err.message);
+    for (;;) {
+        if (ce_run_interrupted(run))
+            return false;
+        if (ce_hypothesis_settled(run->hypothesis))
+            return true;
+        ce_run_take(run, ce_now() + 20 * CE_MILLISECOND);
+    }
+}
+
+/* Whether all is as it has to be before anything is injected. */
+static bool ask_first(struct run *run, enum ce_round round)
+{
+    const char *stage;
+    if (!ask(run, round))
+        return false;
+    const char *reason = ce_hypothesis_refuses(run->hypothesis, &stage);
+    if (reason)
+        skip(run, stage, reason);
+    return !reason;
 }
 
 /* ---- preflight and baseline ---- */
@@ -154,18 +193,23 @@ static bool preflight(struct run *run)
 {
     const struct ce_fault *fault = run->experiment->fault;
     char reason[256];
-    publish(run, CE_STATE_PREFLIGHT, 0);
+    ce_run_publish(run, CE_STATE_PREFLIGHT, 0);
     if (!ce_fault_available(fault, reason, sizeof reason)) {
         skip(run, "preflight", reason);
         return false;
     }
     struct ce_error err = {0};
     if (ce_run_prepare(run, &err) < 0) {
-        if (!interrupted(run))
+        if (!ce_run_interrupted(run))
             end_as(run, CE_STATUS_FAILED, CE_VERDICT_INCONCLUSIVE, err.message);
         return false;
     }
-    return !interrupted(run);
+    if (ce_roll_back_prepare(run, &err) < 0) {
+        if (!ce_run_interrupted(run))
+            skip(run, "preflight", err.message);
+        return false;
+    }
+    return ask_first(run, CE_ROUND_PREFLIGHT);
 }
 
 /* A pipeline that is not healthy is said to be so, with the words of a trial that failed. */
@@ -183,6 +227,7 @@ static bool baseline(struct run *run)
 {
     char reason[256];
     int64_t planned = run->experiment->baseline;
+    ce_live_begin(run->live, ce_now());
     ce_workload_begin(run->workload, CE_PHASE_BASELINE, ce_run_operations(run, planned), 0);
     if (!run_phase(run, CE_STATE_BASELINE, planned, ce_run_drain(run)))
         return false;
@@ -190,10 +235,20 @@ static bool baseline(struct run *run)
         skip_unhealthy(run, reason);
         return false;
     }
-    return true;
+    return ask_first(run, CE_ROUND_BEFORE);
 }
 
 /* ---- the fault ---- */
+
+/* Nothing is injected before the stop conditions are watched. */
+static bool armed(struct run *run)
+{
+    struct ce_error err = {0};
+    if (ce_hypothesis_begin(run->hypothesis, CE_ROUND_CHAOS, &err) == 0)
+        return true;
+    end_as(run, CE_STATUS_FAILED, CE_VERDICT_INCONCLUSIVE, err.message);
+    return false;
+}
 
 /* Nothing is injected without a guard. The time that preflight took (training a model may take
  * minutes) is none of the fault's. */
@@ -211,12 +266,14 @@ static bool guarded(struct run *run)
 static bool inject(struct run *run)
 {
     struct ce_error err = {0};
-    publish(run, CE_STATE_INJECTING, 0);
+    ce_run_publish(run, CE_STATE_INJECTING, 0);
     ce_measure_injected(run->measure, ce_now()); /* also when it fails: rollback is measured */
-    int r = run->experiment->fault->inject(&run->injection, &err);
+    int r = ce_blast_inject(run, &err);
+    if (r >= 0)
+        r = ce_hypothesis_injected(run->hypothesis, &err);
     if (r == -ENODATA)
         end_as(run, CE_STATUS_COMPLETED, CE_VERDICT_INCONCLUSIVE, err.message);
-    else if (r < 0 && !interrupted(run))
+    else if (r < 0 && !ce_run_interrupted(run))
         end_as(run, CE_STATUS_FAILED, CE_VERDICT_INCONCLUSIVE, err.message);
     return r >= 0;
 }
@@ -227,18 +284,18 @@ static bool verify(struct run *run)
 {
     struct ce_evidence evidence = {{0}};
     struct ce_error err = {0};
-    publish(run, CE_STATE_VERIFYING, 0);
+    ce_run_publish(run, CE_STATE_VERIFYING, 0);
     if (run->record->control) {
         set_text(&run->record->verification,
                  "control run: these parameters change nothing, so there is nothing to see");
         return true;
     }
-    int seen = run->experiment->fault->verify(&run->injection, &evidence, &err);
+    int seen = ce_blast_verify(run, &evidence, &err);
     run->record->verified = seen > 0;
     set_text(&run->record->verification, seen < 0 ? err.message : evidence.text);
     if (seen > 0)
         return true;
-    if (interrupted(run))
+    if (ce_run_interrupted(run))
         return false;
     char reason[512];
     snprintf(reason, sizeof reason, "the fault was not seen to take effect: %s",
@@ -257,6 +314,7 @@ static void observe(struct run *run)
     /* Nothing was due while the fault was injected. The slots begin with the operations, so that
      * the time that the injection took moves none of them. */
     ce_measure_injected(run->measure, ce_now());
+    ce_live_begin(run->live, ce_now());
     ce_workload_begin(run->workload, CE_PHASE_FAULT, ce_run_operations(run, duration), duration);
     if (run->trials || verify(run))
         (void)run_phase(run, CE_STATE_OBSERVING, duration, run->trials ? ce_run_drain(run) : DRAIN);
@@ -268,7 +326,7 @@ static void count(struct run *run)
     struct ce_fault_counts counts = {0};
     if (!run->experiment->fault->count)
         return;
-    run->experiment->fault->count(&run->injection, &counts);
+    ce_blast_count(run, &counts);
     json_decref(run->record->fault_counts);
     run->record->fault_counts = ce_fault_counts_json(&counts);
     if (counts.selected == 0 && !run->record->control) {
@@ -285,73 +343,47 @@ static void count(struct run *run)
 
 /* ---- undo and recovery ---- */
 
-static int put_back(struct run *run, struct ce_error *err)
-{
-    const struct ce_fault *fault = run->experiment->fault;
-    CE_TRY(fault->revert(&run->injection, err));
-    publish(run, CE_STATE_VERIFYING_UNDO, 0);
-    if (!fault->verify_undo)
-        return 0;
-    ce_journal_release_reserve(run->journal);
-    int r = fault->verify_undo(&run->injection, err);
-    ce_journal_take_reserve(run->journal);
-    return r;
-}
-
 static void roll_back(struct run *run)
 {
-    struct ce_error err = {0};
-    publish(run, CE_STATE_ROLLING_BACK, 0);
+    ce_run_publish(run, CE_STATE_ROLLING_BACK, 0);
     count(run);
-    run->rollback_at = ce_now();
-    run->record->rolled_back_by = ce_strategy_name(CE_STRATEGY_IMMEDIATE);
-    ce_measure_rolling_back(run->measure, run->rollback_at);
-    if (run->trials)
-        ce_workload_give_up(run->workload); /* one that runs still is one of an interrupted run */
-    else
-        ce_workload_begin(run->workload, CE_PHASE_ROLLBACK, UINT64_MAX, 0);
+    ce_blast_record(run);
+    ce_roll_back(run);
+}
 
-    int r = put_back(run, &err);
-    if (r < 0 && !ce_guard_fired(run->guard)) {
-        /* A pipeline that hangs may have filled the workload and the proxy with connections until
-         * no descriptor was left to undo with. */
-        let_end(run);
-        r = put_back(run, &err);
-    }
-    run->undone = r >= 0;
-    run->record->rollback_verified = run->undone;
-    run->record->rollback_seconds = (double)(ce_now() - run->rollback_at) / (double)CE_SECOND;
-    run->record->steps = calloc(1, sizeof *run->record->steps);
-    if (run->record->steps) {
-        run->record->step_count = 1;
-        run->record->steps[0].healthy = run->undone;
-    }
-    /* The guard took the pipeline along with the fault; end() says whether anything is live. */
-    if (r < 0 && !ce_guard_fired(run->guard))
-        end_dirty(run, "what the fault changed", &err);
+/* A strategy that takes its time is given it. */
+static int64_t recovery_limit(const struct run *run)
+{
+    return run->experiment->recovery_timeout + run->roll.extra;
 }
 
 /* Waits until the pipeline is back within tolerance, or the time for that is up. Requests come all
  * the time; trials one by one, so that none is begun in vain after a good one. */
 static void recover(struct run *run)
 {
-    int64_t limit = run->experiment->recovery_timeout;
+    int64_t limit = recovery_limit(run);
     /* A row of slots that begins in time may end later. */
     int64_t give_up = run->rollback_at + limit + (run->trials ? 0 : CE_RECOVERY_SLOTS * CE_SLOT);
+    /* Clients may be back within tolerance long before a strategy is done, and at a standby: what
+     * they get afterwards is looked at, too. */
+    int64_t least = run->roll.extra > 0 ? ce_now() + CE_RECOVERY_SLOTS * CE_SLOT : 0;
     ce_workload_begin(run->workload, CE_PHASE_RECOVERY, run->trials ? 1 : UINT64_MAX, 0);
-    while (isnan(run->recovery_time) && ce_now() < give_up && !interrupted(run)) {
+    while ((isnan(run->recovery_time) ? ce_now() < give_up : ce_now() < least) &&
+           !ce_run_interrupted(run)) {
         int64_t now = ce_now();
-        publish(run, CE_STATE_RECOVERING,
-                fmin(1, (double)(now - run->rollback_at) / (double)limit));
+        ce_run_publish(run, CE_STATE_RECOVERING,
+                       fmin(1, (double)(now - run->rollback_at) / (double)limit));
         int64_t settled = ce_workload_oldest_due(run->workload);
-        take_outcomes(run, now + 20 * CE_MILLISECOND);
+        ce_run_take(run, now + 20 * CE_MILLISECOND);
         run->recovery_time = ce_measure_recovery(run->measure, settled < now ? settled : now);
         if (run->trials && settled == INT64_MAX && isnan(run->recovery_time))
             ce_workload_begin(run->workload, CE_PHASE_RECOVERY, ce_workload_due(run->workload) + 1,
                               0);
     }
     int64_t paused = ce_now();
-    let_end(run);
+    if (!run->record->reason)
+        (void)ask(run, CE_ROUND_AFTER); /* while requests still come */
+    ce_run_let_end(run);
     if (isnan(run->recovery_time))
         run->recovery_time = ce_measure_recovery(run->measure, paused);
     if (run->recovery_time * (double)CE_SECOND > (double)limit)
@@ -372,8 +404,14 @@ static void judge_measured(struct run *run)
     } else if (isnan(run->record->recovery_time)) {
         snprintf(reason, sizeof reason,
                  "the pipeline was not back within tolerance %g s after rollback began",
-                 (double)run->experiment->recovery_timeout / (double)CE_SECOND);
+                 (double)recovery_limit(run) / (double)CE_SECOND);
         end_as(run, CE_STATUS_COMPLETED, CE_VERDICT_DEVIATED, reason);
+    } else if (ce_hypothesis_deviated(run->hypothesis)) {
+        end_as(run, CE_STATUS_COMPLETED, CE_VERDICT_DEVIATED,
+               ce_hypothesis_deviated(run->hypothesis));
+    } else if (ce_hypothesis_unknown(run->hypothesis)) {
+        end_as(run, CE_STATUS_COMPLETED, CE_VERDICT_INCONCLUSIVE,
+               ce_hypothesis_unknown(run->hypothesis));
     } else {
         end_as(run, CE_STATUS_COMPLETED, CE_VERDICT_PASSED, "");
     }
@@ -383,11 +421,13 @@ static void judge_measured(struct run *run)
 
 static void run_through(struct run *run)
 {
-    if (!preflight(run) || !baseline(run) || !guarded(run))
+    if (!preflight(run) || !baseline(run) || !armed(run) || !guarded(run))
         return;
     if (inject(run))
         observe(run);
+    (void)ce_hypothesis_begin(run->hypothesis, CE_ROUND_ROLLBACK, NULL);
     roll_back(run);
+    (void)ce_hypothesis_begin(run->hypothesis, CE_ROUND_RECOVERY, NULL);
     recover(run);
     ce_measure_record(run->measure, run->recovery_time, run->record);
     if (run->measure->out_of_memory)
@@ -402,17 +442,22 @@ static void run_through(struct run *run)
 static void end(struct run *run)
 {
     ce_workload_stop(run->workload);
+    ce_roll_back_done(run);
     ce_pipeline_stop(run->pipeline);
     ce_proxy_stop(run->proxy);
-    ce_measure_free(run->measure);
     if (run->journal) {
         struct ce_error err = {0};
         if (ce_undo_all(run->journal, NULL, &err) < 0)
-            end_dirty(run, "something", &err);
+            ce_run_end_dirty(run, "something", &err);
     }
+    ce_hypothesis_record(run->hypothesis, run->record);
+    ce_hypothesis_free(run->hypothesis);
+    ce_live_free(run->live);
+    ce_measure_free(run->measure);
     /* The guard goes last: until then it takes care of whatever is left. */
     ce_journal_close(run->journal);
     ce_guard_stop(run->guard);
+    ce_blast_done(&run->blast);
     free(run->injection.state);
     free(run->run_folder);
 }
@@ -491,7 +536,7 @@ int ce_run(const struct ce_run_options *options, struct ce_record *ret_record, s
     end(&run);
     record.ended_at = ce_wall_now();
     record.total_seconds = (double)(ce_now() - run.started) / (double)CE_SECOND;
-    publish(&run, CE_STATE_ENDED, 1);
+    ce_run_publish(&run, CE_STATE_ENDED, 1);
     *ret_record = record;
     return 0;
 }

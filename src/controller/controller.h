@@ -28,6 +28,9 @@ struct ce_run_options {
 int ce_run(const struct ce_run_options *options, struct ce_record *ret_record,
            struct ce_error *err);
 
+/* The file in a run's folder that says what it does: {"experiment", "fault", "target"}. */
+#define CE_RUN_ABOUT "about.json"
+
 /* A name that no other run has, and that tells when it began. */
 void ce_run_id_make(char ret_id[64]);
 

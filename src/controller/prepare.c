@@ -42,7 +42,7 @@ static void fill_target(struct run *run)
         .sample_host = operations->host,
         .is_explicit = is_explicit,
         .locate = is_explicit ? ce_target_locate : acts->locate,
-        .located = is_explicit ? (void *)&run->found : run->pipeline,
+        .located = is_explicit ? (void *)&run->blast.found.aims[0].found : run->pipeline,
         .pipeline = run->pipeline,
         .reload = acts->reload,
         .trained_on = acts->trained_on,
@@ -67,6 +67,8 @@ int64_t ce_run_longest(const struct run *run)
     /* Those that the baseline has, as many under the fault at least, and one that is begun last. */
     if (spec->kind == CE_PIPELINE_COMMAND)
         phases = x->duration + (2 * spec->trials + 1) * (spec->timeout + TRIAL_END);
+    phases += 3 * ce_hypothesis_longest(x); /* at preflight, before and after */
+    phases += ce_rollback_longest(&x->rollback);
     return phases + x->recovery_timeout + 3 * spec->timeout + (ce_seam_hurry() ? 0 : GUARD_MARGIN);
 }
 
@@ -120,12 +122,23 @@ static int tell_status(const struct run *run, struct ce_error *err)
     return ce_file_replace(path, text, strlen(text), err);
 }
 
+static int prepare_hypothesis(struct run *run, struct ce_error *err)
+{
+    bool measures = ce_hypothesis_measures(run->experiment);
+    if (measures && !(run->live = ce_live_new(run->measure)))
+        return ce_fail_memory(err);
+    run->hypothesis =
+        ce_hypothesis_new(run->experiment, run->live, run->options->pipeline->timeout);
+    return run->hypothesis ? 0 : ce_fail_memory(err);
+}
+
 int ce_run_prepare(struct run *run, struct ce_error *err)
 {
     const struct ce_run_options *options = run->options;
-    CE_TRY(ce_aim_find(run->experiment, options->state_dir, &run->found, err));
-    if (ce_target_is_explicit(&run->experiment->target))
-        set_text(&run->record->target, run->found.subject.name);
+    CE_TRY(ce_blast_find(run->experiment, options->seed, options->state_dir, &run->blast.found,
+                         err));
+    if (run->blast.found.count > 0)
+        set_text(&run->record->target, run->blast.found.name);
     ce_autofree char *runs = ce_format("%s/run", options->state_dir);
     run->run_folder = ce_format("%s/run/%s", options->state_dir, run->record->id);
     if (!runs || !run->run_folder)
@@ -134,7 +147,8 @@ int ce_run_prepare(struct run *run, struct ce_error *err)
     CE_TRY(ce_journal_create(options->state_dir, run->record->id, ce_undo_ops, &run->journal, err));
     run->injection.journal = run->journal;
     CE_TRY(ce_guard_start(run->journal, &run->guard, err));
-    int64_t patience = ce_pipeline_patience(options->pipeline);
+    bool twice = run->experiment->strategy == CE_STRATEGY_BLUE_GREEN; /* and its standby */
+    int64_t patience = (twice ? 2 : 1) * ce_pipeline_patience(options->pipeline);
     CE_TRY(ce_guard_deadline(run->guard, ce_now() + patience + ce_run_longest(run), err));
     CE_TRY(ce_undo_note_tree(run->journal, run->run_folder, err));
     CE_TRY(ce_folder_make(run->run_folder, err));
@@ -154,5 +168,7 @@ int ce_run_prepare(struct run *run, struct ce_error *err)
     if (run->target.protocol)
         run->record->protocol = ce_protocol_name(run->target.protocol);
     CE_TRY(ce_aim_check(run->experiment, &run->target, err));
-    return run->trials ? start_trials(run, err) : start_requests(run, err);
+    CE_TRY(ce_blast_prepare(run, err));
+    CE_TRY(run->trials ? start_trials(run, err) : start_requests(run, err));
+    return prepare_hypothesis(run, err);
 }

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "data/counts.h"
+#include "data/radius.h"
 #include "faults/target.h"
 #include "host/helper_bits.h"
 #include "journal/journal.h"
@@ -60,6 +61,7 @@ struct ce_injection {
     const char
         *rule;      /* its name among the rules of a proxy that stands alone; NULL in experiments */
     unsigned place; /* of that rule: see struct ce_hook */
+    struct ce_reach *reach; /* NULL: as far as the parameters say */
 };
 
 struct ce_mutation; /* data/mutation.h */
@@ -69,6 +71,14 @@ struct ce_dose {
     uint64_t seed;
     double intensity;  /* 0..1 of what the parameters say */
     const char *label; /* the table's label column: left alone unless it is named; NULL: unknown */
+    const struct ce_radius *radius; /* which rows it may touch; NULL: all */
+};
+
+/* How far the document lets a fault reach among live requests or rows of the training data, and
+ * what came of it. Faults note it, on any thread. */
+struct ce_reach {
+    struct ce_radius radius;
+    _Atomic uint64_t eligible, chosen; /* how many there were, and how many of them lay within */
 };
 
 /* Callbacks run on the controller's thread, in the order in which they stand here. Each may be NULL
@@ -113,6 +123,9 @@ struct ce_fault {
     /* Changes the magnitude while live: 0 nothing .. 1 as configured. NULL: the fault is on or off.
      */
     int (*adjust)(struct ce_injection *injection, double intensity, struct ce_error *err);
+    /* From now on that share of the requests, those of ce_spared(), is not hit; 1: none is. It only
+     * grows. Whoever can do it at all accepts 0; else -ENOTSUP. NULL: the same. */
+    int (*spare)(struct ce_injection *injection, double share, struct ce_error *err);
     /* Puts everything back and frees what state holds. Idempotent; also called after a failed
      * inject. */
     int (*revert)(struct ce_injection *injection, struct ce_error *err);

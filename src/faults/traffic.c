@@ -69,10 +69,22 @@ bool ce_recipe_shares(const struct ce_recipe *recipe, const char *id, double sha
     return share >= 1 || ce_stream_uniform(&recipe->share, hash_id(id)) < share;
 }
 
-bool ce_traffic_hits(const struct ce_traffic *traffic, const char *id, uint64_t unit, double rate)
+bool ce_spared(uint64_t seed, const char *id, double share)
+{
+    struct ce_stream stream = ce_stream_init(seed, "rollback/spare", "requests");
+    uint64_t request = ce_hash_name(id, strcspn(id, "."));
+    return share >= 1 || (share > 0 && ce_stream_uniform(&stream, request) < share);
+}
+
+bool ce_traffic_shares(const struct ce_traffic *traffic, const char *id)
 {
     return ce_recipe_shares(&traffic->recipe, id, traffic->share) &&
-           ce_recipe_hits(&traffic->recipe, id, unit, rate);
+           (!traffic->reach || ce_radius_has(&traffic->reach->radius, id));
+}
+
+bool ce_traffic_hits(const struct ce_traffic *traffic, const char *id, uint64_t unit, double rate)
+{
+    return ce_traffic_shares(traffic, id) && ce_recipe_hits(&traffic->recipe, id, unit, rate);
 }
 
 /* ---- counts ---- */
@@ -151,13 +163,35 @@ static bool is_in_scope(const struct ce_visit *visit)
     return false;
 }
 
+/* Whether the request, of those that are looked at, lies within the blast radius. Of a number of
+ * requests it takes one: only those that count use it up, and no probe needs any. */
+static bool is_within(const struct ce_visit *visit)
+{
+    struct ce_reach *reach = visit->traffic->reach;
+    if (!reach)
+        return true;
+    reach->eligible += visit->counted;
+    bool within = ce_radius_has(&reach->radius, visit->exchange->id);
+    if (reach->radius.kind == CE_RADIUS_COUNT && !visit->exchange->is_probe) {
+        uint64_t taken = reach->chosen;
+        within = false;
+        while (visit->counted && taken < reach->radius.count && !within)
+            within = atomic_compare_exchange_strong(&reach->chosen, &taken, taken + 1);
+        return within;
+    }
+    reach->chosen += within && visit->counted;
+    return within;
+}
+
 static bool concerns(void *ctx, const struct ce_exchange *exchange)
 {
     struct ce_traffic *traffic = ctx;
     struct ce_visit visit = visit_of(traffic, exchange);
     return ce_filter_path(traffic->filter, exchange->path, &visit.call) &&
            ce_filter_header(traffic->filter, exchange) && is_in_scope(&visit) &&
-           ce_recipe_shares(&traffic->recipe, exchange->id, traffic->share);
+           ce_recipe_shares(&traffic->recipe, exchange->id, traffic->share) &&
+           !(traffic->spared > 0 && ce_spared(traffic->seed, exchange->id, traffic->spared)) &&
+           (ce_filter_wants_body(traffic->filter) || is_within(&visit));
 }
 
 static bool passes_body(const struct ce_visit *visit)
@@ -177,7 +211,7 @@ static void on_request(void *ctx, const struct ce_exchange *exchange, struct ce_
 {
     struct ce_traffic *traffic = ctx;
     struct ce_visit visit = visit_of(traffic, exchange);
-    if (!passes_body(&visit))
+    if (!passes_body(&visit) || (ce_filter_wants_body(traffic->filter) && !is_within(&visit)))
         action->leave = true;
     else if (traffic->fault.on_request)
         traffic->fault.on_request(traffic->ctx, &visit, action);
@@ -207,9 +241,11 @@ int ce_traffic_arm(struct ce_traffic *traffic, const struct ce_injection *inject
     traffic->intensity = 1;
     traffic->recipe = ce_recipe_init(injection->seed, injection->fault->name,
                                      hook->on_requests ? "requests" : "model", injection->rule);
+    traffic->seed = injection->seed;
     traffic->target = target;
     traffic->route = hook->on_requests ? target->request_route : target->model_route;
     traffic->share = params ? params->share : 1;
+    traffic->reach = injection->reach;
     traffic->fault = *hook;
     traffic->ctx = ctx;
     traffic->name = injection->fault->name;
@@ -235,6 +271,13 @@ void ce_traffic_disarm(struct ce_traffic *traffic)
 {
     ce_rule_disarm(ce_take(traffic->rule));
     ce_filter_free(ce_take(traffic->filter));
+}
+
+int ce_traffic_spare(struct ce_injection *injection, double share, struct ce_error *err)
+{
+    struct ce_traffic *traffic = injection->state;
+    traffic->spared = share;
+    return 0;
 }
 
 /* ---- within the callbacks ---- */

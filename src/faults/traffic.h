@@ -81,6 +81,10 @@ void ce_recipe_random(const struct ce_recipe *recipe, const char *id, uint64_t u
 /* Whether the request is one of the share. Independent of all the others. */
 bool ce_recipe_shares(const struct ce_recipe *recipe, const char *id, double share);
 
+/* Whether the request is one of the share that is spared first when a fault is taken back by and by.
+ * Another attempt at it ("f-17.2") is, too; and whoever is at 0.1 is at 0.2. */
+bool ce_spared(uint64_t seed, const char *id, double share);
+
 /* ---- arming ---- */
 
 struct ce_traffic;
@@ -119,12 +123,15 @@ struct ce_filter;
  * reads them. */
 struct ce_traffic {
     _Atomic double intensity; /* 0..1; the callbacks read it for every message */
+    _Atomic double spared;    /* the share of the requests that is not shown to the fault any more */
 
     /* Set by arming, and left alone from then on. */
     struct ce_recipe recipe;
+    uint64_t seed;
     const struct ce_target *target;
     struct ce_route *route;
     double share;
+    struct ce_reach *reach; /* NULL: everywhere */
 
     /* The layer's own. */
     struct ce_hook hook;
@@ -151,10 +158,14 @@ int ce_traffic_arm(struct ce_traffic *traffic, const struct ce_injection *inject
 /* Idempotent; fine when never armed. No callback runs any more when it returns; the counts, and
  * what the proof needs, stay. */
 void ce_traffic_disarm(struct ce_traffic *traffic);
+/* The callback `spare` of a fault whose state begins with its struct ce_traffic. */
+int ce_traffic_spare(struct ce_injection *injection, double share, struct ce_error *err);
 /* A consistent copy: changed <= selected <= eligible if the callbacks count in the order eligible,
  * selected, changed. */
 void ce_traffic_count(const struct ce_traffic *traffic, struct ce_fault_counts *ret_counts);
-/* Whether a request of that id is hit: it is one of the share, and its unit is hit at that rate. */
+/* Whether the request is one that the fault looks at: of the share, and within the blast radius. */
+bool ce_traffic_shares(const struct ce_traffic *traffic, const char *id);
+/* Whether a request of that id is hit: it is one of those, and its unit is hit at that rate. */
 bool ce_traffic_hits(const struct ce_traffic *traffic, const char *id, uint64_t unit, double rate);
 
 /* ---- within the callbacks ---- */
@@ -220,6 +231,11 @@ int ce_witness_status(const struct ce_witness *witness, int status);
 /* Whether both answers have the same status and the same predictions (the same bytes if they hold
  * none). */
 bool ce_witness_same(const struct ce_witness *witness);
+
+/* Whether the target answers the sample request for that row, sent straight to where its requests
+ * go: 0, or -errno and why not. */
+int ce_target_answers(const struct ce_target *target, uint64_t row, int64_t timeout_ns,
+                      struct ce_error *err);
 
 /* For verify, once it has seen those that are selected: the same for a probe that is not. 1:
  * untouched, which is added to the evidence (or so few are spared that none was found); 0: it was

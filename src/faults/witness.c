@@ -141,6 +141,28 @@ void ce_witness_done(struct ce_witness *witness)
     ce_http_answer_done(&witness->routed);
 }
 
+int ce_target_answers(const struct ce_target *target, uint64_t row, int64_t timeout_ns,
+                      struct ce_error *err)
+{
+    const struct ce_traffic all = {.target = target, .route = target->request_route};
+    struct ce_http_answer answer = {0};
+    struct ce_sample sample;
+    CE_TRY(ce_sample_find(&all, row, &sample, err));
+    bool grpc = is_grpc(sample.call.protocol);
+    char type[160] = "", headers[256];
+    if (!grpc)
+        snprintf(type, sizeof type, "Content-Type: %s\r\n", ce_sample_type(target));
+    snprintf(headers, sizeof headers, "%sX-Request-Id: " CE_PROBE_PREFIX "behind\r\n", type);
+    const struct probe probe = {&sample, target->sample_host, headers};
+    int r = (grpc ? call_grpc : call_http)(ce_route_upstream(all.route), &probe, timeout_ns,
+                                           &answer, err);
+    free(sample.body);
+    int status = answer.status;
+    ce_http_answer_done(&answer);
+    CE_TRY(r);
+    return status == 200 ? 0 : ce_fail(err, EPROTO, "%s answers %d", target->name, status);
+}
+
 /* ---- comparing ---- */
 
 static bool read_answer(const struct ce_witness *witness, const struct ce_http_answer *answer,

@@ -57,6 +57,7 @@ void ce_record_done(struct ce_record *record)
     json_decref(record->stopped_by);
     json_decref(record->blast_radius);
     free(record->rollback_reason);
+    json_decref(record->toolkit);
     json_decref(record->words);
     memset(record, 0, sizeof *record);
 }
@@ -278,6 +279,8 @@ json_t *ce_record_json(const struct ce_record *record)
                                          "ended_at", timestamp(record->ended_at),
                                          "recipe", recipe_json(record));
     if (record->repeat > 0 && json_object_set_new(rest, "repeat", json_integer(record->repeat)) < 0)
+        return NULL;
+    if (record->toolkit && json_object_set(rest, "chaostoolkit", record->toolkit) < 0)
         return NULL;
     return json_object_update(run, rest) < 0 ? NULL : ce_take(run);
 }

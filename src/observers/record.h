@@ -100,6 +100,7 @@ struct ce_record {
                                 "value", "after": seconds since injection} */
     json_t *blast_radius;    /* {"of", "mode", "eligible", "chosen": [what was chosen]} */
     char *rollback_reason;   /* why that strategy, or why it gave way to another; NULL: as asked */
+    json_t *toolkit;         /* the journal of an experiment of the Chaos Toolkit, in its shape */
     json_t *words;           /* of a record that was read: the texts it borrows; else NULL */
 };
 

@@ -75,6 +75,7 @@ static const struct row rows[] = {
     {"rollback.seconds", NUMBER, AT(rollback_seconds), false},
     {"rollback.verified", FLAG, AT(rollback_verified), false},
     {"rollback.reason", TEXT, AT(rollback_reason), true},
+    {"chaostoolkit", OBJECT, AT(toolkit), true},
     {"isolation", TEXT, AT(isolation), true},
     {"target", TEXT, AT(target), true},
     {"started_at", TIME, AT(started_at), false},

@@ -297,10 +297,11 @@ static void bad_experiments_are_refused(void)
     static const struct refusal cases[] = {
         {A_MODEL "    paramters: {}\n", "plan.yaml:5:5",
          "unknown key 'paramters'; did you mean 'parameters'? (accepted: name, layer, fault_type, "
-         "duration, "
-         "rollback_strategy, seed, baseline, recovery_timeout, tags, repeat, parameters, target)"},
-        {A_MODEL "parallel: 2\n", "plan.yaml:5:1",
-         "unknown key 'parallel' (accepted: seed, experiments, pipeline, prometheus)"},
+         "duration, rollback_strategy, seed, baseline, recovery_timeout, tags, repeat, depends_on, "
+         "parameters, target, schedule, steady_state, stop_when, rollback, blast_radius)"},
+        {A_MODEL "paralel: 2\n", "plan.yaml:5:1",
+         "unknown key 'paralel'; did you mean 'parallel'? (accepted: seed, parallel, order, "
+         "fail_fast, experiments, pipeline, prometheus, schedule)"},
         {"experiments:\n  - layer: data\n    fault_type: missing_data\n", "plan.yaml:2:5",
          "the key 'name' is missing (accepted: text)"},
         {"experiments:\n  - {name: a, fault_type: missing_data}\n", "plan.yaml:2:5",
@@ -338,9 +339,19 @@ static void bad_experiments_are_refused(void)
         {A_MODEL "    repeat: 0\n", "plan.yaml:5:13", "repeat: 0 is outside 1..1000"},
         {A_MODEL "    seed: -1\n", "plan.yaml:5:11", "seed: -1 is outside 0..9223372036854775807"},
         {A_MODEL "    tags: [a, {b: c}]\n", "plan.yaml:5:15", "tags: a mapping is not a name"},
-        {A_MODEL "    rollback_strategy: gradual\n", "plan.yaml:5:24",
-         "rollback_strategy: 'gradual' is not available in this version; accepted: auto, "
-         "immediate"},
+        {A_MODEL "    rollback_strategy: slow\n", "plan.yaml:5:24",
+         "rollback_strategy: 'slow' is not one of auto, immediate, gradual, canary, blue_green, "
+         "circuit_breaker"},
+        {A_MODEL "    rollback: gradual\n", "plan.yaml:5:15",
+         "rollback: takes a mapping such as {strategy: gradual}, not text"},
+        {A_MODEL "    rollback: {strategy: gradual}\n    rollback_strategy: gradual\n",
+         "plan.yaml:6:24",
+         "rollback_strategy: is short for a `rollback` of one key, and there is a `rollback`; say "
+         "`strategy` in that"},
+        {A_MODEL "    rollback: {gradual_steps: 0}\n", "plan.yaml:5:31",
+         "gradual_steps: 0 is outside 1..100"},
+        {A_MODEL "    rollback: {standby: \"http://127.0.0.1:1\"}\n", "plan.yaml:5:25",
+         "standby: only blue_green has one, and the strategy is auto"},
     };
     check_refusals(cases, CE_COUNT(cases));
 }

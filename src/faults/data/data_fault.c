@@ -57,7 +57,9 @@ static int write_changed(struct ce_injection *injection, double intensity, struc
 {
     struct ce_data_fault *state = injection->state;
     const struct ce_target *target = injection->target;
-    struct ce_dose dose = {injection->seed, intensity, target->label};
+    struct ce_reach *reach = injection->reach;
+    struct ce_dose dose = {injection->seed, intensity, target->label,
+                           reach ? &reach->radius : NULL};
     struct ce_data_options options = {.name = target->dataset};
     CE_CLEANUP(ce_mutation_done) struct ce_mutation mutation = {0};
     CE_TRY(injection->fault->mutate(injection->params, &dose, &mutation, err));
@@ -65,6 +67,10 @@ static int write_changed(struct ce_injection *injection, double intensity, struc
     CE_TRY(ce_data_inject(state->image, state->changed, state->key, &mutation, intensity > 0,
                           &options, &state->result, err));
     state->kind = mutation.kind;
+    if (reach) {
+        reach->eligible = state->result.rows;
+        reach->chosen = ce_radius_set(&reach->radius, "rows", state->result.rows).size;
+    }
     if (intensity > 0) {
         state->rate = mutation.scope.rate;
         state->counts = state->result.counts[0];
@@ -309,6 +315,15 @@ int ce_data_fault_adjust(struct ce_injection *injection, double intensity, struc
     struct ce_data_fault *state = injection->state;
     return state->stage == CE_STAGE_TRAIN ? train_adjust(injection, intensity, err)
                                           : ce_live_adjust(&state->live, injection, intensity, err);
+}
+
+int ce_data_fault_spare(struct ce_injection *injection, double share, struct ce_error *err)
+{
+    struct ce_data_fault *state = injection->state;
+    if (state->stage == CE_STAGE_TRAIN)
+        return ce_fail(err, ENOTSUP, "no part of the traffic can be spared by training data");
+    state->live.traffic.spared = share;
+    return 0;
 }
 
 int ce_data_fault_revert(struct ce_injection *injection, struct ce_error *err)

@@ -38,6 +38,7 @@ int ce_data_fault_inject(struct ce_injection *injection, struct ce_error *err);
 int ce_data_fault_verify(struct ce_injection *injection, struct ce_evidence *ret_evidence,
                          struct ce_error *err);
 int ce_data_fault_adjust(struct ce_injection *injection, double intensity, struct ce_error *err);
+int ce_data_fault_spare(struct ce_injection *injection, double share, struct ce_error *err);
 int ce_data_fault_revert(struct ce_injection *injection, struct ce_error *err);
 int ce_data_fault_verify_undo(struct ce_injection *injection, struct ce_error *err);
 void ce_data_fault_count(const struct ce_injection *injection, struct ce_fault_counts *ret_counts);
@@ -46,7 +47,7 @@ void ce_data_fault_count(const struct ce_injection *injection, struct ce_fault_c
 #define CE_DATA_FAULT_CALLBACKS                                                                    \
     .layer = CE_LAYER_DATA, .needs = CE_NEEDS_DATASET, .state_size = sizeof(struct ce_data_fault), \
     .needs_of = ce_data_fault_needs, .inject = ce_data_fault_inject,                               \
-    .verify = ce_data_fault_verify, .adjust = ce_data_fault_adjust,                                \
+    .verify = ce_data_fault_verify, .adjust = ce_data_fault_adjust, .spare = ce_data_fault_spare,  \
     .revert = ce_data_fault_revert, .verify_undo = ce_data_fault_verify_undo,                      \
     .count = ce_data_fault_count
 

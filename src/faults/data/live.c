@@ -38,7 +38,7 @@ static int recipe_make(const struct ce_injection *injection, double intensity,
     /* Two rules with the same fault draw independently. */
     const char *rule = injection->rule ? injection->rule : "";
     uint64_t seed = injection->seed + (*rule ? ce_hash_name(rule, strlen(rule)) : 0);
-    recipe->dose = (struct ce_dose){seed, intensity, injection->target->label};
+    recipe->dose = (struct ce_dose){seed, intensity, injection->target->label, NULL};
     CE_TRY(injection->fault->mutate(injection->params, &recipe->dose, &recipe->mutation, err));
     *ret_recipe = ce_take(recipe);
     return 0;
@@ -248,10 +248,10 @@ static bool hits_now(const void *ctx, const char *id)
 {
     const struct ce_live *live = ctx;
     const struct ce_live_recipe *recipe = live->recipe;
-    for (size_t i = 0; i < ce_selection_count(recipe->selection); i++)
-        if (recipe_hits(recipe, i, live_row(id, 0)))
-            return true;
-    return false;
+    bool hits = false;
+    for (size_t i = 0; i < ce_selection_count(recipe->selection) && !hits; i++)
+        hits = recipe_hits(recipe, i, live_row(id, 0));
+    return hits && ce_traffic_shares(&live->traffic, id);
 }
 
 static bool is_probe(const void *ctx, const char *id)

@@ -99,7 +99,8 @@ int ce_scope_begin(const struct ce_scope_params *scope, const struct ce_dose *do
                   .where = scope->where,
                   .mechanism = mechanism,
                   .mar_column = size > 0 ? ctx + ctx_size : NULL,
-                  .exact = scope->exact},
+                  .exact = scope->exact,
+                  .radius = dose->radius},
         .ctx = ctx,
         .free_ctx = free,
     };

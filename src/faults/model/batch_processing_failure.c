@@ -261,6 +261,7 @@ const struct ce_fault ce_fault_batch_processing_failure = {
     .inject = batch_inject,
     .verify = batch_verify,
     .adjust = batch_adjust,
+    .spare = ce_traffic_spare,
     .revert = batch_revert,
     .verify_undo = batch_verify_undo,
     .count = batch_count,

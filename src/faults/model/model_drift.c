@@ -399,7 +399,7 @@ static int drift_inject(struct ce_injection *injection, struct ce_error *err)
 static double degradation_of_probe(const struct drift_state *state, const char *id)
 {
     uint64_t k = strtoull(id + strlen(CE_PROBE_PREFIX), NULL, 10);
-    return ce_recipe_shares(&state->traffic.recipe, id, state->params->traffic.share)
+    return ce_traffic_shares(&state->traffic, id)
                ? degradation_at(state, id, place_of_probe(state, k))
                : 0;
 }
@@ -474,6 +474,7 @@ const struct ce_fault ce_fault_model_drift = {
     .inject = drift_inject,
     .verify = drift_verify,
     .adjust = drift_adjust,
+    .spare = ce_traffic_spare,
     .revert = drift_revert,
     .verify_undo = drift_verify_undo,
     .count = drift_count,

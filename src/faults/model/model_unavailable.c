@@ -136,7 +136,7 @@ static bool hits_everything(const struct unavailable_state *state)
 {
     const struct unavailable *unavailable = state->params;
     const struct ce_traffic_params *t = &unavailable->traffic;
-    return rate_now(state) >= 1 && t->share == 1 && unavailable->first == 0 && !t->path &&
+    return rate_now(state) >= 1 && state->traffic.spared == 0 && t->share == 1 && unavailable->first == 0 && !t->path &&
            !t->header && !t->model && !t->where;
 }
 
@@ -164,6 +164,14 @@ static int unavailable_adjust(struct ce_injection *injection, double intensity,
     struct unavailable_state *state = injection->state;
     state->traffic.intensity = intensity;
     return set_closed(state, state->params->mode == MODE_REFUSED && hits_everything(state), err);
+}
+
+/* A listener that is closed would spare nobody. */
+static int unavailable_spare(struct ce_injection *injection, double share, struct ce_error *err)
+{
+    struct unavailable_state *state = injection->state;
+    state->traffic.spared = share;
+    return unavailable_adjust(injection, state->traffic.intensity, err);
 }
 
 static int failure_init(struct unavailable_state *state, struct ce_error *err)
@@ -259,6 +267,7 @@ const struct ce_fault ce_fault_model_unavailable = {
     .inject = unavailable_inject,
     .verify = unavailable_verify,
     .adjust = unavailable_adjust,
+    .spare = unavailable_spare,
     .revert = unavailable_revert,
     .verify_undo = unavailable_verify_undo,
     .count = unavailable_count,

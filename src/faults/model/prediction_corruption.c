@@ -467,6 +467,7 @@ const struct ce_fault ce_fault_prediction_corruption = {
     .inject = corruption_inject,
     .verify = corruption_verify,
     .adjust = corruption_adjust,
+    .spare = ce_traffic_spare,
     .revert = corruption_revert,
     .verify_undo = corruption_verify_undo,
     .count = corruption_count,

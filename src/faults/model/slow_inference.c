@@ -259,9 +259,10 @@ static int64_t slack(const struct slow_state *state)
 struct best {
     char id[CE_PROBE_ID_SIZE];
     int64_t routed, expected;
-    int64_t direct;         /* the shortest of all */
-    bool unanswered;        /* within `routed`, which is less than expected */
-    unsigned asked, sooner; /* how many were, and how many of them took less than half directly */
+    int64_t direct;  /* the shortest of all */
+    bool unanswered; /* within `routed`, which is less than expected */
+    unsigned asked;
+    unsigned sooner; /* of these, took less than 3/4 of what the recipe adds directly */
 };
 
 /* Asks once; 1: took it, 0: the evidence says what happened instead. */
@@ -278,7 +279,7 @@ static int slow_look(const struct slow_state *state, const char *id, uint64_t ro
     ce_witness_done(&witness);
     best->direct = least(best->direct, direct);
     best->asked++;
-    best->sooner += direct < expected / 2;
+    best->sooner += direct < expected / 4 * 3;
     if (r < 0 && !(too_long && r == -ETIMEDOUT)) {
         snprintf(evidence->text, sizeof evidence->text, "%s got no answer through the proxy: %s",
                  id, strerror(-r));
@@ -387,6 +388,7 @@ const struct ce_fault ce_fault_slow_inference = {
     .inject = slow_inject,
     .verify = slow_verify,
     .adjust = slow_adjust,
+    .spare = ce_traffic_spare,
     .revert = slow_revert,
     .verify_undo = slow_verify_undo,
     .count = slow_count,

@@ -438,6 +438,7 @@ const struct ce_fault ce_fault_wrong_version = {
     .inject = version_inject,
     .verify = version_verify,
     .adjust = version_adjust,
+    .spare = ce_traffic_spare,
     .revert = version_revert,
     .verify_undo = version_verify_undo,
     .count = version_count,
