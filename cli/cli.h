@@ -187,7 +187,10 @@ bool cli_reader_is_gone(void);
  * code. */
 int cli_document_prepare(struct ce_document *doc, const struct cli_args *args,
                          struct ce_error *err);
-/* The same for a document that is yet to be loaded from args->operand. Free *ret_doc with
+/* Loads args->operand, and no more: it may be one of the Chaos Toolkit. Returns an exit code. */
+int cli_document_open(const struct cli_args *args, struct ce_document **ret_doc,
+                      struct ce_error *err);
+/* Loads and prepares it: one that is to be ours. Free *ret_doc with
  * ce_document_free(). */
 int cli_document_load(const struct cli_args *args, struct ce_document **ret_doc,
                       struct ce_error *err);
@@ -195,6 +198,8 @@ int cli_document_load(const struct cli_args *args, struct ce_document **ret_doc,
  * could be started, whatever came of it. Free *ret_results with ce_results_free(). */
 int cli_suite_run(const struct ce_document *doc, const struct cli_args *args, bool both_profiles,
                   struct ce_results **ret_results, struct ce_error *err);
+/* What a failed ce_suite_run(), or ce_toolkit_run(), means for the exit code. */
+int cli_run_exit(int r);
 /* Whether every --report can be written, before anything runs. Returns an exit code. */
 int cli_reports_check(const struct cli_args *args, struct ce_error *err);
 /* Writes every --report. Returns CE_EXIT_PASSED or CE_EXIT_FAILED. */
@@ -208,6 +213,12 @@ int cli_report_write(const struct ce_results *results, const char *format, const
 /* The whole of `run`, and of `gate` once the gate is known (NULL: there is none). */
 int cli_run_file(const struct cli_args *args, const struct ce_gate_options *gate,
                  struct ce_error *err);
+
+/* The whole of `run` and `validate` for a document of the Chaos Toolkit. */
+int cli_toolkit_run(const struct ce_document *doc, const struct cli_args *args, bool gate,
+                    struct ce_error *err);
+int cli_toolkit_validate(const struct ce_document *doc, const struct cli_args *args,
+                         struct ce_error *err);
 
 /* ---- tables ---- */
 

@@ -22,8 +22,12 @@ static int print_valid(const struct ce_document *doc, const struct cli_args *arg
 static int validate(const struct cli_args *args, struct ce_error *err)
 {
     struct ce_document *doc = NULL;
-    int exit_code = cli_document_load(args, &doc, err);
-    if (exit_code == CE_EXIT_PASSED)
+    int exit_code = cli_document_open(args, &doc, err);
+    if (exit_code != CE_EXIT_PASSED)
+        return exit_code;
+    if (ce_document_is_toolkit(doc))
+        exit_code = cli_toolkit_validate(doc, args, err);
+    else if ((exit_code = cli_document_prepare(doc, args, err)) == CE_EXIT_PASSED)
         exit_code = print_valid(doc, args, err);
     ce_document_free(doc);
     return exit_code;

@@ -271,6 +271,7 @@ int cli_args_parse(const struct cli_command *command, char **argv, struct cli_ar
 void cli_args_done(struct cli_args *args)
 {
     free(args->only.items);
+    free(args->skip.items);
     free(args->set.items);
     free(args->reports.items);
     free(args->dialect.items);

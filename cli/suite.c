@@ -34,14 +34,27 @@ int cli_document_prepare(struct ce_document *doc, const struct cli_args *args, s
     return CE_EXIT_PASSED;
 }
 
+int cli_document_open(const struct cli_args *args, struct ce_document **ret_doc,
+                      struct ce_error *err)
+{
+    int r = ce_document_load(args->operand, ret_doc, err);
+    return r < 0 ? document_exit(r) : CE_EXIT_PASSED;
+}
+
 int cli_document_load(const struct cli_args *args, struct ce_document **ret_doc,
                       struct ce_error *err)
 {
     struct ce_document *doc;
-    int r = ce_document_load(args->operand, &doc, err);
-    if (r < 0)
-        return document_exit(r);
-    int exit_code = cli_document_prepare(doc, args, err);
+    int exit_code = cli_document_open(args, &doc, err);
+    if (exit_code != CE_EXIT_PASSED)
+        return exit_code;
+    if (ce_document_is_toolkit(doc))
+        exit_code = cli_fail(err, CE_EXIT_USAGE, EINVAL,
+                             "'%s' is an experiment of the Chaos Toolkit, which `chaoseater run` "
+                             "runs",
+                             args->operand);
+    else
+        exit_code = cli_document_prepare(doc, args, err);
     if (exit_code == CE_EXIT_PASSED)
         *ret_doc = doc;
     else
@@ -75,6 +88,11 @@ int cli_suite_run(const struct ce_document *doc, const struct cli_args *args, bo
     if (r == 0 && ce_results_hits_lost(*ret_results))
         fprintf(stderr, "chaoseater: '%s' could not be written: hits are missing in it\n",
                 args->hits);
+    return cli_run_exit(r);
+}
+
+int cli_run_exit(int r)
+{
     switch (r) {
     case -ECANCELED: /* `chaoseater stop` was called */
         return CE_EXIT_ABORTED;
@@ -149,17 +167,12 @@ static int report_run(struct ce_results *results, const struct cli_args *args,
     return printed != CE_EXIT_PASSED && exit_code != CE_EXIT_DIRTY ? printed : exit_code;
 }
 
-int cli_run_file(const struct cli_args *args, const struct ce_gate_options *gate,
-                 struct ce_error *err)
+static int run_document(struct ce_document *doc, const struct cli_args *args,
+                        const struct ce_gate_options *gate, struct ce_error *err)
 {
-    int exit_code = cli_reports_check(args, err);
+    int exit_code = cli_document_prepare(doc, args, err);
     if (exit_code != CE_EXIT_PASSED)
         return exit_code;
-    struct ce_document *doc = NULL;
-    exit_code = cli_document_load(args, &doc, err);
-    if (exit_code != CE_EXIT_PASSED)
-        return exit_code;
-
     struct ce_results *results = NULL;
     exit_code = cli_suite_run(doc, args, false, &results, err);
     if (exit_code == CE_EXIT_PASSED && args->dry_run)
@@ -167,6 +180,20 @@ int cli_run_file(const struct cli_args *args, const struct ce_gate_options *gate
     else if (exit_code == CE_EXIT_PASSED)
         exit_code = report_run(results, args, gate, err);
     ce_results_free(results);
+    return exit_code;
+}
+
+int cli_run_file(const struct cli_args *args, const struct ce_gate_options *gate,
+                 struct ce_error *err)
+{
+    struct ce_document *doc = NULL;
+    int exit_code = cli_reports_check(args, err);
+    if (exit_code == CE_EXIT_PASSED)
+        exit_code = cli_document_open(args, &doc, err);
+    if (exit_code != CE_EXIT_PASSED)
+        return exit_code;
+    exit_code = ce_document_is_toolkit(doc) ? cli_toolkit_run(doc, args, gate != NULL, err)
+                                            : run_document(doc, args, gate, err);
     ce_document_free(doc);
     return exit_code;
 }

@@ -70,7 +70,7 @@ def prometheus(path, n, value="1"):
 
 def experiment(**more):
     return {"name": "x", "layer": "model", "fault_type": "slow_inference", "duration": "500ms", "baseline": "500ms",
-            "parameters": {"latency_ms": 20, "variance": 0}, **more}
+            "parameters": {"latency_ms": 60, "variance": 0}, **more}
 
 
 def plan(lab, **more):
