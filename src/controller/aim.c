@@ -122,13 +122,11 @@ static int check_kind(const struct ce_experiment *experiment, struct ce_error *e
     return 0;
 }
 
-int ce_aim_find(const struct ce_experiment *experiment, const char *state_dir,
-                struct ce_target_found *ret_found, struct ce_error *err)
+int ce_aim_find(const struct ce_experiment *experiment, const struct ce_target_spec *spec,
+                const char *state_dir, struct ce_target_found *ret_found, struct ce_error *err)
 {
-    if (!ce_target_is_explicit(&experiment->target))
-        return 0;
     CE_TRY(check_kind(experiment, err));
-    CE_TRY(ce_target_resolve(&experiment->target, state_dir, ret_found, err));
+    CE_TRY(ce_target_resolve(spec, state_dir, ret_found, err));
     unsigned lacks = needs_of(experiment) & ~offers_of(&ret_found->subject);
     return lacks ? fail_lacking(err, experiment->fault, ret_found->subject.name, lacks) : 0;
 }

@@ -8,10 +8,11 @@
 /* CE_HELPER_ bits: what a pipeline that is started for the experiment has to load. */
 unsigned ce_aim_helpers(const struct ce_experiment *experiment);
 
-/* Looks for what `target:` names, applies the deny list, and checks that the fault can act on such
- * a thing. Touches nothing. 0 also when it names nothing but the pipeline. */
-int ce_aim_find(const struct ce_experiment *experiment, const char *state_dir,
-                struct ce_target_found *ret_found, struct ce_error *err);
+/* Looks for what `spec` names, which is `target:` or one of the processes that it means, applies
+ * the deny list, and checks that the fault can act on such a thing. Touches nothing. The spec must
+ * outlive *ret_found. */
+int ce_aim_find(const struct ce_experiment *experiment, const struct ce_target_spec *spec,
+                const char *state_dir, struct ce_target_found *ret_found, struct ce_error *err);
 
 /* Whether `target`, filled in from a pipeline that runs, and with `found` when `target:` names
  * something else, offers what the fault needs. */

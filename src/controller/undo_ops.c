@@ -18,6 +18,7 @@
 #include "host/storage/fuse_mount.h"
 #include "journal/undo_files.h"
 #include "pipeline/started/started.h"
+#include "toolkit/toolkit.h"
 
 const struct ce_undo_op *const ce_undo_ops[] = {
     &ce_undo_restore_file,
@@ -38,5 +39,7 @@ const struct ce_undo_op *const ce_undo_ops[] = {
     &ce_undo_restart_program,
     &ce_undo_unmount,
     &ce_undo_unmount_file,
+    &ce_undo_run_activity,
+    &ce_undo_end_activity,
     NULL,
 };

@@ -13,6 +13,7 @@
 #include "data/cell.h"
 #include "data/counts.h"
 #include "data/profile.h"
+#include "data/radius.h"
 
 enum ce_mechanism {
     CE_MCAR = 0, /* every unit alike */
@@ -30,6 +31,8 @@ struct ce_scope {
     enum ce_mechanism mechanism;
     const char *mar_column; /* of CE_MAR; NULL: the first numeric column that is not hit itself */
     bool exact; /* exactly round(rate * n) of the n rows, in each column; needs the row count */
+    const struct ce_radius *radius; /* rows outside of it are not eligible, and n counts those
+                                       within; needs the row count; NULL: all rows */
 };
 
 enum ce_mutation_kind {

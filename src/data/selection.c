@@ -32,8 +32,10 @@ struct ce_selection {
     enum ce_mechanism mechanism;
     struct ce_share rate;
     bool exact;
-    uint64_t rows, chosen; /* with `exact`: how many there are, and how many of them are hit */
+    uint64_t rows, chosen; /* with `exact`: how many may be hit, and how many of them are */
     struct ce_predicate *predicate;
+    bool bounded; /* to the rows within `radius` */
+    struct ce_radius_set radius;
     size_t count;
     struct unit *units;
 };
@@ -60,10 +62,13 @@ static bool unit_below(const struct ce_stream *select, const struct ce_stream *f
     return lane == edge ? unit_fine(fine, row, share.below) : lane < edge;
 }
 
+/* `rank`: of the row among those within the radius. */
 static bool unit_hit(const struct ce_selection *selection, const struct unit *unit,
-                     struct ce_row *row, struct ce_window_value *seen)
+                     struct ce_row *row, uint64_t rank, struct ce_window_value *seen)
 {
     struct ce_share share = selection->rate;
+    if (selection->exact)
+        return ce_permutation_at(&unit->permutation, rank) < selection->chosen;
     if (selection->mechanism != CE_MCAR)
         share = ce_window_share(&unit->window, row, seen);
     return unit_below(&unit->select, &unit->fine, row->ordinal, share);
@@ -119,7 +124,8 @@ void ce_selection_block(const struct ce_selection *selection, uint64_t block, ui
 {
     for (size_t i = 0; i < selection->count; i++) {
         uint64_t *mask = ret_masks + i * CE_SELECT_WORDS;
-        if (selection->mechanism != CE_MCAR || selection->rate.all)
+        bool by_rank = selection->exact && selection->bounded;
+        if (selection->mechanism != CE_MCAR || selection->rate.all || by_rank)
             memset(mask, 0xff, CE_SELECT_WORDS * sizeof *mask);
         else if (selection->exact)
             block_exact(selection, &selection->units[i], block, mask);
@@ -130,15 +136,17 @@ void ce_selection_block(const struct ce_selection *selection, uint64_t block, ui
 
 bool ce_selection_by_value(const struct ce_selection *selection)
 {
-    return selection->predicate || selection->mechanism != CE_MCAR;
+    return selection->predicate || selection->bounded || selection->mechanism != CE_MCAR;
 }
 
 size_t ce_selection_row(const struct ce_selection *selection, struct ce_row *row, bool *ret_hits)
 {
-    bool eligible = !selection->predicate || ce_predicate_true(selection->predicate, row);
+    uint64_t rank = selection->bounded ? ce_radius_rank(&selection->radius, row->ordinal) : 0;
+    bool eligible = !(selection->bounded && rank >= selection->radius.size) &&
+                    (!selection->predicate || ce_predicate_true(selection->predicate, row));
     struct ce_window_value seen = {0};
     for (size_t i = 0; i < selection->count; i++)
-        ret_hits[i] = eligible && unit_hit(selection, &selection->units[i], row, &seen);
+        ret_hits[i] = eligible && unit_hit(selection, &selection->units[i], row, rank, &seen);
     return eligible ? selection->count : 0;
 }
 
@@ -169,7 +177,7 @@ int ce_scope_needs(const struct ce_scope *scope, unsigned *ret_stats, struct ce_
     }
     if (scope->mechanism != CE_MCAR)
         stats |= CE_STAT_QUANTILES;
-    if (scope->exact)
+    if (scope->exact || scope->radius)
         stats |= CE_STAT_MOMENTS; /* any statistics come with the number of rows */
     *ret_stats = stats;
     return 0;
@@ -187,6 +195,11 @@ static int check_scope(const struct ce_mutation *mutation, const struct ce_profi
             "%s: rows have no value of their own that mnar could go by; mar and a column "
             "would do",
             mutation->fault);
+    if (scope->radius && profile->partial)
+        return ce_fail(err, EINVAL,
+                       "%s: a blast radius of rows needs the number of rows, and only a part of "
+                       "'%s' was seen",
+                       mutation->fault, table);
     if (!scope->exact)
         return 0;
     if (scope->where || scope->mechanism != CE_MCAR)
@@ -343,7 +356,12 @@ int ce_selection_new(const struct ce_mutation *mutation, const struct ce_profile
     selection->rate = ce_share_of(scope->rate);
     selection->exact = scope->exact;
     selection->rows = profile->rows;
-    selection->chosen = (uint64_t)floor(scope->rate * (double)profile->rows + 0.5);
+    if (scope->radius) {
+        selection->bounded = true;
+        selection->radius = ce_radius_set(scope->radius, "rows", profile->rows);
+        selection->rows = selection->radius.size;
+    }
+    selection->chosen = (uint64_t)floor(scope->rate * (double)selection->rows + 0.5);
 
     if (mutation->kind == CE_MUTATE_CELLS)
         CE_TRY(choose_columns(mutation, profile, names, table, chosen, err));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* `--set KEY=VALUE` and `--only NAME`: changes to a document between loading and validation.
+/* `--set KEY=VALUE`: changes to a document between loading and validation.
  *
  * A value becomes a node that stands where the file's own node would, and is checked there like any
  * other; its place is the option itself. A value that begins with "[" is a list. What the file got
@@ -9,17 +9,6 @@
 
 #include "base/file.h"
 #include "experiment/document_internal.h"
-
-/* The experiments as far as they can be told before validation; empty when there is no such list.
- */
-static size_t experiments_of(const struct ce_document *doc, struct ce_node *const **ret_items)
-{
-    const struct ce_node *list = ce_node_get(doc->root, "experiments");
-    if (!list || list->kind != CE_NODE_LIST)
-        return 0;
-    *ret_items = list->items;
-    return list->count;
-}
 
 /* ---- values ---- */
 
@@ -104,7 +93,7 @@ static int set_in_section(const struct assignment *a, const struct ce_map_rules 
 static int set_target(const struct assignment *a, struct ce_error *err)
 {
     struct ce_node *const *items = NULL;
-    size_t count = experiments_of(a->doc, &items);
+    size_t count = ce_document_items(a->doc, &items);
     if (!ce_param_find(ce_target_params, a->key))
         return ce_fail_unknown(err, &a->place, &ce_target_rules, a->key);
     for (size_t i = 0; i < count; i++) {
@@ -123,7 +112,7 @@ static int set_experiment_key(const struct assignment *a, struct ce_error *err)
     if (ce_param_find(ce_document_params, a->key) && a->doc->root->kind == CE_NODE_MAP)
         CE_TRY(put_copy(a->doc->root, a->key, a->value, err));
     struct ce_node *const *items = NULL;
-    size_t count = experiments_of(a->doc, &items);
+    size_t count = ce_document_items(a->doc, &items);
     for (size_t i = 0; i < count; i++)
         if (items[i]->kind == CE_NODE_MAP)
             CE_TRY(put_copy(items[i], a->key, a->value, err));
@@ -146,7 +135,7 @@ static int fail_nowhere(const struct assignment *a, bool parameters_only, struct
     const char *names[128];
     size_t n = 0;
     struct ce_node *const *items = NULL;
-    size_t count = experiments_of(a->doc, &items);
+    size_t count = ce_document_items(a->doc, &items);
     for (size_t i = 0; i < count; i++) {
         const struct ce_fault *fault = ce_experiment_fault(items[i]);
         for (const struct ce_param *p = fault ? fault->params : NULL;
@@ -170,7 +159,7 @@ static int fail_nowhere(const struct assignment *a, bool parameters_only, struct
 static int set_parameter(const struct assignment *a, bool parameters_only, struct ce_error *err)
 {
     struct ce_node *const *items = NULL;
-    size_t count = experiments_of(a->doc, &items), hits = 0;
+    size_t count = ce_document_items(a->doc, &items), hits = 0;
     for (size_t i = 0; i < count; i++) {
         const struct ce_fault *fault = ce_experiment_fault(items[i]);
         struct ce_node *map;
@@ -241,59 +230,4 @@ int ce_document_set(struct ce_document *doc, const char *assignment, struct ce_e
     CE_TRY(value_node(equals + 1, origin, &value, err));
     a.value = value;
     return assign(&a, key, err);
-}
-
-/* ---- --only ---- */
-
-static const char *name_of(const struct ce_node *experiment)
-{
-    const struct ce_node *name = ce_node_get(experiment, "name");
-    return name && name->kind == CE_NODE_SCALAR ? name->text : NULL;
-}
-
-static int fail_no_experiment(struct ce_node *const *items, size_t count, const char *wanted,
-                              struct ce_error *err)
-{
-    ce_autofree const char **names = calloc(count + 1, sizeof *names);
-    char shown[CE_TEXT_SHOWN_SIZE], list[sizeof err->message / 2] = "";
-    size_t n = 0, used = 0;
-    if (!names)
-        return ce_fail_memory(err);
-    for (size_t i = 0; i < count; i++)
-        if (name_of(items[i]))
-            names[n++] = name_of(items[i]);
-    for (size_t i = 0; i < n && used < sizeof list; i++) {
-        ce_text_show(names[i], shown);
-        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i > 0 ? ", " : "", shown);
-    }
-    const char *near = ce_text_nearest(wanted, names, n);
-    ce_text_show(wanted, shown);
-    struct ce_position place = {.origin = "--only"};
-    return ce_fail_place(err, &place, ENOENT, "no experiment is called '%s'%s%s%s (there are: %s)",
-                         shown, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "",
-                         list);
-}
-
-int ce_document_only(struct ce_document *doc, const char *name, struct ce_error *err)
-{
-    struct ce_node *const *items = NULL;
-    size_t count = experiments_of(doc, &items);
-    struct ce_position place = {.origin = "--only"};
-    if (doc->validated)
-        return ce_fail_place(err, &place, EINVAL, "the document is validated and changes no more");
-    bool found = count == 0;
-    for (size_t i = 0; i < count && !found; i++)
-        found = name_of(items[i]) && strcmp(name_of(items[i]), name) == 0;
-    if (!found)
-        return fail_no_experiment(items, count, name, err);
-
-    char **names = realloc(doc->only.names, (doc->only.count + 1) * sizeof *names);
-    if (!names)
-        return ce_fail_memory(err);
-    doc->only.names = names;
-    names[doc->only.count] = strdup(name);
-    if (!names[doc->only.count])
-        return ce_fail_memory(err);
-    doc->only.count++;
-    return 0;
 }

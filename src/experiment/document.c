@@ -27,17 +27,6 @@ static const struct ce_choice layers[] = {
     {NULL, 0, NULL},
 };
 
-static const struct ce_choice strategies[] = {
-    {"auto", CE_STRATEGY_AUTO,
-     "the strategy that suits the fault; in this version always immediate"},
-    {"immediate", CE_STRATEGY_IMMEDIATE, "everything is put back at once"},
-    {.name = "gradual", .later = true},
-    {.name = "canary", .later = true},
-    {.name = "blue_green", .later = true},
-    {.name = "circuit_breaker", .later = true},
-    {NULL, 0, NULL},
-};
-
 const struct ce_param ce_experiment_params[] = {
     CE_TEXT(struct ce_experiment, name,
             .doc = "What reports call it; no other experiment has the same name."),
@@ -49,9 +38,9 @@ const struct ce_param ce_experiment_params[] = {
     {.name = "rollback_strategy",
      .type = CE_PARAM_CHOICE,
      .offset = CE_PARAM_FIELD_(struct ce_experiment, strategy, int),
-     .choices = strategies,
+     .choices = ce_strategies,
      .def = "auto",
-     .doc = "How the fault is put back."},
+     .doc = "How the fault is put back: short for `rollback: {strategy: ...}`."},
     CE_INTEGER(struct ce_experiment, seed, .min = 0, .max = 0x1p63, .def = "",
                .doc = "Fixes every random choice; left out, it is that of the whole run, which the "
                       "report names."),
@@ -63,16 +52,33 @@ const struct ce_param ce_experiment_params[] = {
     CE_NAMES(struct ce_experiment, tags, .def = "", .doc = "Free words to find the run by."),
     CE_INTEGER(struct ce_experiment, repeat, .min = 1, .max = 1000, .def = "1",
                .doc = "How many times it runs."),
+    CE_NAMES(struct ce_experiment, depends_on, .def = "",
+             .doc = "Experiments that have to have passed before it is started."),
     CE_END_PARAMS,
 };
-static const char *const experiment_sections[] = {"parameters", "target", NULL};
+static const char *const experiment_sections[] = {"parameters", "target", "schedule", "steady_state",
+                                                "stop_when", "rollback", "blast_radius", NULL};
+
+static const struct ce_choice orders[] = {
+    {"document", CE_ORDER_DOCUMENT, "as they are listed"},
+    {"random", CE_ORDER_RANDOM, "shuffled, by the seed"},
+    {NULL, 0, NULL},
+};
 
 const struct ce_param ce_document_params[] = {
     CE_INTEGER(struct ce_document_keys, seed, .min = 0, .max = 0x1p63, .def = "",
                .doc = "The seed of every experiment that states none; --seed goes before it."),
+    CE_INTEGER(struct ce_document_keys, parallel, .min = 1, .max = 64, .def = "1",
+               .doc =
+                   "How many experiments may run at once; those that act on the same thing never "
+                   "do."),
+    CE_CHOICE(struct ce_document_keys, order, .choices = orders, .def = "document",
+              .doc = "In which order they are started."),
+    CE_BOOL(struct ce_document_keys, fail_fast, .def = "false",
+            .doc = "Whether one that did not pass ends the suite."),
     CE_END_PARAMS,
 };
-static const char *const document_sections[] = {"experiments", "pipeline", "prometheus", NULL};
+static const char *const document_sections[] = {"experiments", "pipeline", "prometheus", "schedule", NULL};
 
 const struct ce_param ce_prometheus_params[] = {
     CE_TEXT(struct ce_prometheus_keys, pushgateway_url, .def = "",
@@ -92,11 +98,6 @@ const struct ce_map_rules ce_prometheus_rules = {"key", "prometheus", ce_prometh
 static const char prometheus_notice[] =
     "prometheus: metrics are not pushed in this version; the block is accepted and ignored";
 
-const char *ce_strategy_name(enum ce_strategy strategy)
-{
-    return strategies[strategy].name;
-}
-
 const struct ce_fault *ce_experiment_fault(const struct ce_node *experiment)
 {
     const struct ce_node *name = ce_node_get(experiment, "fault_type");
@@ -112,6 +113,9 @@ static void experiment_done(struct ce_experiment *experiment)
     free(experiment->params);
     ce_params_done(ce_target_params, &experiment->target);
     ce_params_done(ce_target_process_params, &experiment->target);
+    ce_experiment_steady_done(experiment);
+    ce_params_done(ce_rollback_params, &experiment->rollback);
+    ce_schedule_done(&experiment->schedule);
     ce_params_done(ce_experiment_params, experiment);
 }
 
@@ -123,6 +127,7 @@ static void discard(struct ce_document *doc)
     free(ce_take(doc->experiments));
     doc->experiment_count = 0;
     ce_params_done(ce_document_params, &doc->keys);
+    ce_schedule_done(&doc->schedule);
     ce_params_done(ce_pipeline_params, &doc->pipeline);
     doc->pipeline = (struct ce_pipeline_spec){0};
     doc->notice_count = 0;
@@ -137,9 +142,8 @@ void ce_document_free(struct ce_document *doc)
     for (size_t i = 0; i < doc->origin_count; i++)
         free(doc->origins[i]);
     free(doc->origins);
-    for (size_t i = 0; i < doc->only.count; i++)
-        free(doc->only.names[i]);
-    free(doc->only.names);
+    ce_names_done(&doc->only);
+    ce_names_done(&doc->skip);
     free(doc->name);
     free(doc->folder);
     free(doc);
@@ -154,6 +158,11 @@ int ce_document_parse(const char *text, size_t size, const char *name, struct ce
     if (size > CE_DOCUMENT_SIZE_MAX)
         return ce_fail_at(err, name, EFBIG, "the document is larger than %zu MiB",
                           CE_DOCUMENT_SIZE_MAX >> 20);
+    ce_autofree char *joined = size > 0 && text[0] == '{' ? malloc(size + 1) : NULL;
+    if (joined) {
+        size = ce_surrogates_join(text, size, joined);
+        text = joined;
+    }
     CE_TRY(ce_node_parse(text, size, doc->name, &doc->root, err));
     *ret_doc = ce_take(doc);
     return 0;
@@ -175,6 +184,11 @@ int ce_document_load(const char *path, struct ce_document **ret_doc, struct ce_e
     }
     *ret_doc = ce_take(doc);
     return 0;
+}
+
+const struct ce_node *ce_document_root(const struct ce_document *doc)
+{
+    return doc->root;
 }
 
 int ce_document_demo(struct ce_document **ret_doc, struct ce_error *err)
@@ -295,14 +309,6 @@ static int read_target(const struct ce_document *doc, const struct ce_node *expe
                : 0;
 }
 
-static bool is_left_out(const struct ce_document *doc, const char *name)
-{
-    for (size_t i = 0; i < doc->only.count; i++)
-        if (strcmp(doc->only.names[i], name) == 0)
-            return false;
-    return doc->only.count > 0;
-}
-
 static int read_experiment(struct ce_document *doc, const struct ce_node *list, size_t i,
                            struct ce_error *err)
 {
@@ -317,8 +323,11 @@ static int read_experiment(struct ce_document *doc, const struct ce_node *list, 
     CE_TRY(check_fault(experiment, &ce_node_get(node, "fault_type")->place, err));
     CE_TRY(read_parameters(node, experiment, err));
     CE_TRY(read_target(doc, node, experiment, err));
+    CE_TRY(ce_document_read_blast(node, experiment, err));
+    CE_TRY(ce_map_read_schedule(node, &experiment->schedule, err));
+    CE_TRY(ce_document_read_steady(doc, node, experiment, err));
+    CE_TRY(ce_document_read_rollback(node, experiment, err));
     experiment->has_seed = ce_map_has(node, "seed");
-    experiment->left_out = is_left_out(doc, experiment->name);
     return 0;
 }
 
@@ -342,7 +351,8 @@ static int read_experiments(struct ce_document *doc, struct ce_error *err)
     doc->experiment_count = list->count;
     for (size_t i = 0; i < list->count; i++)
         CE_TRY(read_experiment(doc, list, i, err));
-    return 0;
+    CE_TRY(ce_document_check_dependencies(doc, err));
+    return ce_document_select(doc, err);
 }
 
 static int read_prometheus(struct ce_document *doc, struct ce_error *err)
@@ -412,8 +422,12 @@ static int validate(struct ce_document *doc, struct ce_error *err)
                              "a document is a mapping with the key 'experiments', not %s",
                              ce_node_kind_text(root));
     CE_TRY(ce_map_read(root, &root->place, &ce_document_rules, &doc->keys, err));
+    CE_TRY(ce_map_read_schedule(root, &doc->schedule, err));
     CE_TRY(read_experiments(doc, err));
     CE_TRY(read_pipeline(doc, err));
+    CE_TRY(ce_document_check_metrics(doc, err));
+    CE_TRY(ce_document_check_rollback(doc, err));
+    CE_TRY(ce_document_check_blast(doc, err));
     return read_prometheus(doc, err);
 }
 
@@ -450,6 +464,41 @@ bool ce_document_seed(const struct ce_document *doc, uint64_t *ret_seed)
         return false;
     *ret_seed = (uint64_t)doc->keys.seed;
     return true;
+}
+
+unsigned ce_document_parallel(const struct ce_document *doc)
+{
+    return (unsigned)doc->keys.parallel;
+}
+
+bool ce_document_fail_fast(const struct ce_document *doc)
+{
+    return doc->keys.fail_fast;
+}
+
+/* Kinds and sizes go before the texts, so that no two trees give the same bytes. */
+static void add_node(struct ce_sha256 *sha, const struct ce_node *node)
+{
+    uint64_t head[] = {node->kind, node->quoted, node->count, node->key ? strlen(node->key) + 1 : 0,
+                       node->text ? strlen(node->text) + 1 : 0};
+    ce_sha256_add(sha, head, sizeof head);
+    ce_sha256_add(sha, node->key, head[3]);
+    ce_sha256_add(sha, node->text, head[4]);
+    for (size_t i = 0; i < node->count; i++)
+        add_node(sha, node->items[i]);
+}
+
+int ce_document_digest(const struct ce_document *doc, char ret_hex[CE_SHA256_HEX],
+                       struct ce_error *err)
+{
+    struct ce_sha256 *sha = ce_sha256_new();
+    if (!sha)
+        return ce_fail_memory(err);
+    add_node(sha, doc->root);
+    for (size_t i = 0; i < doc->experiment_count; i++)
+        ce_sha256_add(sha, &doc->experiments[i].left_out, sizeof doc->experiments[i].left_out);
+    ce_sha256_end(sha, ret_hex);
+    return 0;
 }
 
 const struct ce_pipeline_spec *ce_document_pipeline(const struct ce_document *doc)

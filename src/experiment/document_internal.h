@@ -11,7 +11,13 @@
 
 /* The document's own keys; `experiments`, `pipeline` and `prometheus` are sections. */
 struct ce_document_keys {
-    int64_t seed;
+    int64_t seed, parallel;
+    int order; /* enum ce_order */
+    bool fail_fast;
+};
+enum ce_order {
+    CE_ORDER_DOCUMENT = 0,
+    CE_ORDER_RANDOM,
 };
 
 struct ce_document {
@@ -20,10 +26,11 @@ struct ce_document {
     struct ce_node *root;
     char **origins; /* "--set duration=3s": nodes borrow these */
     size_t origin_count;
-    struct ce_names only; /* as asked for */
+    struct ce_names only, skip; /* selectors */
     /* After validation: */
     bool validated;
     struct ce_document_keys keys;
+    struct ce_schedule schedule;
     struct ce_experiment *experiments;
     size_t experiment_count;
     struct ce_pipeline_spec pipeline;
@@ -45,6 +52,10 @@ extern const struct ce_param ce_experiment_params[];
 
 /* The fault that an unchecked experiment names; NULL when it names none that exists. */
 const struct ce_fault *ce_experiment_fault(const struct ce_node *experiment);
+
+/* Makes one escape of the two halves of a character; `ret_text` has room for `size` + 1 bytes, and
+ * the result is its length. */
+size_t ce_surrogates_join(const char *text, size_t size, char *ret_text);
 
 /* What a mapping may hold, and how messages speak of it. */
 struct ce_map_rules {
@@ -72,9 +83,39 @@ int ce_map_read(const struct ce_node *map, const struct ce_position *at,
 /* One value of it. */
 int ce_map_value(const struct ce_param *param, const struct ce_node *node, void *obj,
                  struct ce_error *err);
+/* The key `schedule` of a mapping; untouched when there is none. */
+int ce_map_read_schedule(const struct ce_node *map, struct ce_schedule *ret_schedule,
+                         struct ce_error *err);
+json_t *ce_schedule_schema(void);
+/* The keys `steady_state` and `stop_when` of an experiment. */
+int ce_document_read_steady(const struct ce_document *doc, const struct ce_node *map,
+                            struct ce_experiment *experiment, struct ce_error *err);
+void ce_experiment_steady_done(struct ce_experiment *experiment);
+/* Whether the pipeline under test has the metrics that the experiments ask for. */
+int ce_document_check_metrics(const struct ce_document *doc, struct ce_error *err);
+/* The key `rollback` of an experiment, and whether it suits the pipeline. */
+int ce_document_read_rollback(const struct ce_node *map, struct ce_experiment *experiment,
+                              struct ce_error *err);
+int ce_document_check_rollback(const struct ce_document *doc, struct ce_error *err);
+json_t *ce_rollback_schema(void);
+/* The key `blast_radius` of an experiment, whose fault, parameters and target are known; and
+ * whether it suits the pipeline. */
+int ce_document_read_blast(const struct ce_node *map, struct ce_experiment *experiment,
+                           struct ce_error *err);
+int ce_document_check_blast(const struct ce_document *doc, struct ce_error *err);
+json_t *ce_blast_schema(void);
+json_t *ce_steady_state_schema(void);
+json_t *ce_stop_when_schema(void);
 /* A path that the file names is relative to the file; one from the command line is not. */
 int ce_document_resolve(const struct ce_document *doc, const struct ce_position *place, char **path,
                         struct ce_error *err);
+
+/* The experiments as far as they can be told before validation; none when there is no such list. */
+size_t ce_document_items(const struct ce_document *doc, struct ce_node *const **ret_items);
+/* Says of every experiment whether it is left out; fails when all are. */
+int ce_document_select(struct ce_document *doc, struct ce_error *err);
+/* Whether what the experiments depend on exists, and goes round in no circle. */
+int ce_document_check_dependencies(const struct ce_document *doc, struct ce_error *err);
 
 /* The text of the document of `chaoseater demo`. */
 extern const char ce_demo_document[];

@@ -67,12 +67,30 @@ static int add_filesystem(const char *path, struct ce_names *claims, struct ce_e
     return add(claims, ce_format("device %llu", (unsigned long long)device), err);
 }
 
+/* Whoever is chosen. */
+static int add_eligible(const struct ce_target_spec *target, struct ce_names *claims,
+                        struct ce_error *err)
+{
+    struct ce_process_list trees = {0};
+    if (ce_target_trees(target, &trees, NULL) < 0)
+        return 0;
+    int r = 0;
+    for (size_t i = 0; i < trees.count && r >= 0; i++) {
+        const struct ce_subject tree = {.has = CE_SUBJECT_PROCESS, .process = trees.items[i]};
+        r = add_processes(&tree, claims, err);
+    }
+    ce_process_list_done(&trees);
+    return r;
+}
+
 static int add_target(const struct ce_experiment *experiment, const char *state_dir,
                       struct ce_names *claims, struct ce_error *err)
 {
     struct ce_target_found found = {0};
+    if (experiment->blast.of == CE_BLAST_PROCESSES)
+        return add_eligible(&experiment->target, claims, err);
     if (!ce_target_is_explicit(&experiment->target) ||
-        ce_aim_find(experiment, state_dir, &found, NULL) < 0)
+        ce_aim_find(experiment, &experiment->target, state_dir, &found, NULL) < 0)
         return 0;
     const struct ce_subject *subject = &found.subject;
     CE_TRY(add(claims, ce_format("target %s", subject->name), err));

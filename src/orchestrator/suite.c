@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "controller/aim.h"
+#include "controller/blast.h"
 #include "controller/controller.h"
 #include "faults/hits.h"
 #include "journal/journal.h"
@@ -166,19 +167,20 @@ static int describe(const struct ce_run_options *options, struct ce_record *ret_
                     struct ce_error *err)
 {
     char reason[512], what[800];
-    struct ce_target_found found;
+    CE_CLEANUP(ce_blast_found_done) struct ce_blast_found found = {0};
     struct ce_error refused = {0};
     bool named = ce_target_is_explicit(&options->experiment->target);
     bool can = ce_fault_available(options->experiment->fault, reason, sizeof reason);
-    bool may = ce_aim_find(options->experiment, options->state_dir, &found, &refused) == 0;
+    bool may = ce_blast_find(options->experiment, options->seed, options->state_dir, &found,
+                             &refused) == 0;
     CE_TRY(ce_run_plan(options, ret_record, err));
     ret_record->status = CE_STATUS_SKIPPED;
     ret_record->verdict = CE_VERDICT_INCONCLUSIVE;
     ret_record->skip_reason = can && may ? "dry_run" : "preflight";
     if (can && may) {
         if (named)
-            ret_record->target = strdup(found.subject.name);
-        ce_aim_describe(options->experiment, named ? found.subject.name : "the pipeline under test",
+            ret_record->target = strdup(found.name);
+        ce_aim_describe(options->experiment, named ? found.name : "the pipeline under test",
                         reason, what, sizeof what);
         ret_record->reason = ce_format("dry run: nothing was touched; it would act %s", what);
     } else {

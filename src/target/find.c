@@ -25,7 +25,7 @@ static const char *base_name(const char *path)
 
 /* ---- processes ---- */
 
-enum { MATCHES_MAX = 64, SHOWN_MAX = 8 };
+enum { MATCHES_MAX = 1024, SHOWN_MAX = 8 };
 struct matches {
     struct ce_process_id ids[MATCHES_MAX];
     size_t count;
@@ -154,8 +154,8 @@ static int fail_none(struct ce_error *err, const char *name, const char *user, c
     DIR *proc = opendir("/proc");
     for (const struct dirent *entry; proc && (entry = readdir(proc));) {
         pid_t pid = isdigit((unsigned char)entry->d_name[0]) ? atoi(entry->d_name) : 0;
-        if (pid <= 0 || (uid && !belongs_to(pid, *uid)) || !mentions(pid, name, line, sizeof line) ||
-            is_above_us(pid))
+        if (pid <= 0 || (uid && !belongs_to(pid, *uid)) ||
+            !mentions(pid, name, line, sizeof line) || is_above_us(pid))
             continue;
         if (count++ > 0)
             continue;
@@ -171,27 +171,78 @@ static int fail_none(struct ce_error *err, const char *name, const char *user, c
     return ce_fail(err, ESRCH,
                    "no process%s%s is called '%s'; %zu ha%s it in %s command line: pid %d (%s)%s; "
                    "target.pid names one",
-                   user ? " of user " : "", user ? user : "", shown, count,
-                   count == 1 ? "s" : "ve", count == 1 ? "its" : "their", (int)first_pid, first,
+                   user ? " of user " : "", user ? user : "", shown, count, count == 1 ? "s" : "ve",
+                   count == 1 ? "its" : "their", (int)first_pid, first,
                    count == 1 ? "" : " and others");
+}
+
+static int find_all(const char *name, const char *user, struct matches *all, struct ce_error *err)
+{
+    uid_t uid = 0;
+    if (user)
+        CE_TRY(user_id(user, &uid, err));
+    CE_TRY(collect(name, user ? &uid : NULL, all, err));
+    return all->count > 0 ? 0 : fail_none(err, name, user, user ? &uid : NULL);
 }
 
 int ce_find_process(const char *name, const char *user, struct ce_process_id *ret_id,
                     struct ce_error *err)
 {
     struct matches all = {0};
-    uid_t uid = 0;
-    if (user)
-        CE_TRY(user_id(user, &uid, err));
-    CE_TRY(collect(name, user ? &uid : NULL, &all, err));
-    if (all.count == 0)
-        return fail_none(err, name, user, user ? &uid : NULL);
+    CE_TRY(find_all(name, user, &all, err));
     for (size_t i = 0; i < all.count; i++)
         if (all.count == 1 || is_above_all(&all, &all.ids[i])) {
             *ret_id = all.ids[i];
             return 0;
         }
     return fail_several(err, name, &all);
+}
+
+static int compare_pids(const void *a, const void *b)
+{
+    const struct ce_process_id *x = a, *y = b;
+    return (x->pid > y->pid) - (x->pid < y->pid);
+}
+
+static bool is_below_another(const struct ce_process_list *list, struct ce_process_id id)
+{
+    for (pid_t parent; (parent = ce_process_parent(&id)) > 0;)
+        if (list_has(list, parent) || ce_process_identify(parent, &id) < 0)
+            return list_has(list, parent);
+    return false;
+}
+
+void ce_find_topmost(struct ce_process_list *list)
+{
+    struct ce_process_list top = {list->items, 0};
+    qsort(list->items, list->count, sizeof *list->items, compare_pids);
+    /* Those that are below another come last, so that none is lost that a third may be below. */
+    for (size_t i = 0; i < list->count; i++) {
+        if (is_below_another(list, list->items[i]))
+            continue;
+        struct ce_process_id id = list->items[i];
+        memmove(&list->items[top.count + 1], &list->items[top.count],
+                (i - top.count) * sizeof *list->items);
+        list->items[top.count++] = id;
+    }
+    list->count = top.count;
+}
+
+int ce_find_processes(const char *name, const char *user, struct ce_process_list *ret_list,
+                      struct ce_error *err)
+{
+    struct matches all = {0};
+    CE_TRY(find_all(name, user, &all, err));
+    if (all.count == MATCHES_MAX)
+        return ce_fail(err, E2BIG, "%d processes or more are called '%s': too many to choose among",
+                       MATCHES_MAX, name);
+    struct ce_process_list list = {calloc(all.count, sizeof *list.items), all.count};
+    if (!list.items)
+        return ce_fail_memory(err);
+    memcpy(list.items, all.ids, all.count * sizeof *list.items);
+    ce_find_topmost(&list);
+    *ret_list = list;
+    return 0;
 }
 
 /* ---- control groups by name ---- */

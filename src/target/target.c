@@ -260,6 +260,18 @@ int ce_target_resolve(const struct ce_target_spec *spec, const char *state_dir,
     return spec->i_know ? 0 : ce_target_deny(&ret_found->subject, state_dir, err);
 }
 
+int ce_target_trees(const struct ce_target_spec *spec, struct ce_process_list *ret_list,
+                    struct ce_error *err)
+{
+    if (spec->process)
+        return ce_find_processes(spec->process, spec->user, ret_list, err);
+    struct ce_subject subject;
+    CE_TRY(find(spec, &subject, err));
+    CE_TRY(ce_subject_processes(&subject, ret_list, err));
+    ce_find_topmost(ret_list);
+    return 0;
+}
+
 /* The processes of a group may come and go. */
 static bool is_same_subject(const struct ce_subject *was, const struct ce_subject *is)
 {

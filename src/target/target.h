@@ -41,6 +41,10 @@ struct ce_target_found {
  * several are, and which; -EPERM: it is denied, and why. */
 int ce_target_resolve(const struct ce_target_spec *spec, const char *state_dir,
                       struct ce_target_found *ret_found, struct ce_error *err);
+/* The processes that it may mean, each with all below it: those of that name, or those in that
+ * group that none of the others is above. By pid. Free with ce_process_list_done(). */
+int ce_target_trees(const struct ce_target_spec *spec, struct ce_process_list *ret_list,
+                    struct ce_error *err);
 /* Finds it again: struct ce_target's locate(), whose first argument is a struct ce_target_found.
  * -ESRCH when it has gone or is another one by now. */
 int ce_target_locate(void *found, const char *service, struct ce_subject *ret_subject,
