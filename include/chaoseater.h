@@ -101,8 +101,11 @@ CE_API int ce_document_demo(struct ce_document **ret_doc, struct ce_error *err);
 /* "duration=3s", "parameters.corruption_rate=0.2": for every experiment that has such a key or
  * parameter. */
 CE_API int ce_document_set(struct ce_document *doc, const char *assignment, struct ce_error *err);
-/* Keeps the experiment called `name` (may be called several times: keeps them all). */
-CE_API int ce_document_only(struct ce_document *doc, const char *name, struct ce_error *err);
+/* A selector is an experiment's name, "tag:NAME" or "layer:NAME"; -ENOENT when it means none.
+ * `only` keeps what it means (may be called several times: keeps them all), `skip` leaves it out.
+ */
+CE_API int ce_document_only(struct ce_document *doc, const char *selector, struct ce_error *err);
+CE_API int ce_document_skip(struct ce_document *doc, const char *selector, struct ce_error *err);
 /* Checks every experiment against the tables. Must succeed before ce_suite_run(). */
 CE_API int ce_document_validate(struct ce_document *doc, struct ce_error *err);
 /* After validation. */
@@ -118,6 +121,7 @@ CE_API char *ce_document_schema(void);
 /* What a run tells while it goes on; see ce_progress_fn. */
 struct ce_progress {
     size_t run, run_count;  /* 0-based, and how many there will be */
+    size_t ended;           /* how many have ended, this one included if it has */
     const char *experiment; /* name */
     const char *profile;    /* of the embedded pipeline: "naive" or "hardened" */
     const char *fault;
@@ -133,8 +137,14 @@ typedef void ce_progress_fn(void *ctx, const struct ce_progress *progress);
 struct ce_suite_options {
     const char *state_dir; /* NULL: the default of ce_state_dir() */
     bool has_seed;
-    uint64_t seed;      /* used for every experiment that states none */
-    bool dry_run;       /* validate and resolve only */
+    uint64_t seed;     /* used for every experiment that states none */
+    bool dry_run;      /* validate and resolve only */
+    unsigned parallel; /* how many may run at once; 0: as many as the document says */
+    bool fail_fast;    /* one that did not pass ends the suite; also if the document says so */
+    bool resume;       /* an interrupted suite of the same document goes on: what had ended in it is
+                          not run again */
+    const bool *chosen; /* for each experiment of the document: whether it is run; NULL: all that
+                           are not left out. Not together with `resume`. */
     bool both_profiles; /* run everything on the naive and on the hardened embedded pipeline */
     const char *hits;   /* file that gets a line of JSON for each live request that a fault hit, and
                            what was done to it; NULL: none */
@@ -148,14 +158,30 @@ struct ce_results;
 
 /* Runs every experiment of a validated document. Leftovers of a crashed run are undone first.
  * Returns 0 when the suite could be started, whatever its verdicts: ask ce_results_exit_code().
- * -EUCLEAN: an earlier run left something that could not be put back. -EINVAL: a file that the
- * document names is of no use (no such dataset, no such column). Free with ce_results_free(). */
+ * -ECANCELED: ce_stop() was called. -EUCLEAN: an earlier run left something that could not be put
+ * back. -EINVAL: a file that the document names is of no use (no such dataset, no such column).
+ * Free with ce_results_free(). */
 CE_API int ce_suite_run(const struct ce_document *doc, const struct ce_suite_options *options,
                         struct ce_results **ret_results, struct ce_error *err);
 CE_API void ce_results_free(struct ce_results *results);
-/* Applies the gate: every experiment that is no control run must have passed with at least
- * `min_score` (0..100). */
-CE_API int ce_results_gate(struct ce_results *results, double min_score, struct ce_error *err);
+/* Reads results that were written as "json": such a document, or one of its runs. -EINVAL when it is
+ * none. Free with ce_results_free(). */
+CE_API int ce_results_read(const char *path, struct ce_results **ret_results, struct ce_error *err);
+
+struct ce_gate_options {
+    double min_score;                  /* 0..100 */
+    const char *on;                    /* what has to have that score: "each" run, the mean of each
+                                          "layer", or the "mean" of all; NULL: "each" */
+    const struct ce_results *baseline; /* what was measured before; NULL: nothing is compared */
+    double max_drop;                   /* points, 0..100, that an experiment may have lost since; two
+                                          standard errors more where it was repeated */
+};
+/* -ERANGE or -EINVAL when one of them is wrong: known before anything runs. */
+CE_API int ce_gate_check(const struct ce_gate_options *options, struct ce_error *err);
+/* Applies the gate: every run must have been measured, verified, put back and passed, and have the
+ * score, which control runs need not. */
+CE_API int ce_results_gate(struct ce_results *results, const struct ce_gate_options *options,
+                           struct ce_error *err);
 /* How a command that ran this suite should exit; the gravest ending wins. */
 CE_API int ce_results_exit_code(const struct ce_results *results);
 /* Whether lines are missing in the file of hits, because it could not be written. */
@@ -163,9 +189,83 @@ CE_API bool ce_results_hits_lost(const struct ce_results *results);
 /* Whether every run was completed, verified and left nothing behind, whatever its verdict. */
 CE_API bool ce_results_clean(const struct ce_results *results);
 
-/* Writes a report; format is "text" or "json". `color` asks for ANSI colours (text only). */
+/* The names of the formats that reports are written in; NULL past the last one. */
+CE_API const char *ce_report_format_at(size_t i);
+/* Writes a report. `color` asks for ANSI colours ("text" only). */
 CE_API int ce_results_write(const struct ce_results *results, const char *format, FILE *out,
                             bool color, struct ce_error *err);
+
+/* ---- documents of the Chaos Toolkit ---- */
+
+/* Whether a loaded document is one of these, and not one of this project's: a mapping with "title"
+ * and "method". */
+CE_API bool ce_document_is_toolkit(const struct ce_document *doc);
+/* Reads it: configuration and secrets put in, programs found, patterns compiled. `vars`:
+ * "name=value" or "name:type=value", in the place of what the configuration says. -EINVAL, -ENOTSUP
+ * or -ENOENT with the place of what cannot be run. Free with ce_toolkit_free(). */
+struct ce_toolkit;
+CE_API int ce_toolkit_read(const struct ce_document *doc, const char *const *vars, size_t var_count,
+                           struct ce_toolkit **ret_toolkit, struct ce_error *err);
+CE_API void ce_toolkit_free(struct ce_toolkit *toolkit); /* NULL is fine */
+CE_API const char *ce_toolkit_title(const struct ce_toolkit *toolkit);
+/* Of the hypothesis, the method and the rollbacks together. */
+CE_API size_t ce_toolkit_activity_count(const struct ce_toolkit *toolkit);
+/* One line each about what has no effect here; NULL past the last one. */
+CE_API const char *ce_toolkit_notice(const struct ce_toolkit *toolkit, size_t i);
+/* Runs it: results with one run, as of ce_suite_run(). Of the options, state_dir, dry_run, signal
+ * and progress are looked at. Call it from a process without other threads. */
+CE_API int ce_toolkit_run(const struct ce_toolkit *toolkit, const struct ce_suite_options *options,
+                          struct ce_results **ret_results, struct ce_error *err);
+
+/* ---- schedules ---- */
+
+enum ce_schedule_what {
+    CE_SCHEDULE_WAITS = 0, /* for what is due next */
+    CE_SCHEDULE_STARTS,
+    CE_SCHEDULE_ENDED,
+    CE_SCHEDULE_MISSED,
+};
+
+struct ce_schedule_event {
+    enum ce_schedule_what what;
+    const char *experiment; /* whose schedule it is; NULL: the document's */
+    const char *due;        /* "2026-11-24T03:00:00+01:00", in the schedule's time zone */
+    double seconds;         /* WAITS: until then */
+    uint64_t missed;        /* MISSED: how many, of which `due` is the first */
+    const char *reason;     /* MISSED: why. ENDED: why the suite could not be run, else NULL */
+    int exit_code;          /* ENDED: as of ce_results_exit_code() */
+    const struct ce_results *results; /* ENDED: NULL when it could not be run */
+};
+/* Pointers are valid during the call; calls never overlap, nor do those of the suite's progress. */
+typedef void ce_schedule_event_fn(void *ctx, const struct ce_schedule_event *event);
+
+struct ce_schedule_options {
+    const struct ce_suite_options *suite; /* how each is run; `chosen` and `resume` are not looked
+                                             at. Must be given */
+    bool once;                            /* return after the next one */
+    bool tick; /* say what is waited for once a second, and not only when it changes */
+    ce_schedule_event_fn *event;
+    void *event_ctx;
+};
+
+/* Runs the experiments of a validated document whenever its schedules say so, until the suite's
+ * signal comes (what runs then is undone), `once` has been done, or nothing comes any more. Returns
+ * 0 and the gravest exit code of all runs, or of the signal, whatever happened in them. -EINVAL: the
+ * schedules are of no use: an experiment has none, or two are in each other's way. `ret_json` (may
+ * be NULL) is what `schedule --json` prints at the end; free it with ce_string_free(). Call it from
+ * a process in which the signal is handled by this thread. */
+CE_API int ce_schedule_run(const struct ce_document *doc, const struct ce_schedule_options *options,
+                           int *ret_exit_code, char **ret_json, struct ce_error *err);
+/* The next `count` times of each schedule: {"schedules": [{"experiment", "schedule", "overlap",
+ * "jitter", "experiments", "next", "next_local"}]}. Free with ce_string_free(). */
+CE_API int ce_schedule_list_json(const struct ce_document *doc, const char *state_dir, size_t count,
+                                 char **ret_json, struct ce_error *err);
+/* The same schedules as units of systemd, a service and a timer each: {"units": [{"name",
+ * "text"}]}. `name` is what they are called after, `command` (NULL-terminated) what a service
+ * executes, to which `--only NAME` is added where there are several. Free with ce_string_free(). */
+CE_API int ce_schedule_units_json(const struct ce_document *doc, const char *state_dir,
+                                  const char *name, const char *const *command, char **ret_json,
+                                  struct ce_error *err);
 
 /* ---- fault proxy ---- */
 
@@ -345,7 +445,11 @@ struct ce_recovery {
  */
 CE_API int ce_recover(const char *state_dir, struct ce_recovery *ret_recovery,
                       struct ce_error *err);
-/* What is live now: {"live": [...]}. Free with ce_string_free(). */
+/* Ends every run of that state folder, which is undone at once, and refuses new ones until it is
+ * called with `release`. Returns before they have ended: ce_status_json() says what is live. 1 when
+ * it was released, 0 when it was engaged or there was nothing to release. */
+CE_API int ce_stop(const char *state_dir, bool release, struct ce_error *err);
+/* What is live now: {"live": [...], "stopped"}. Free with ce_string_free(). */
 CE_API int ce_status_json(const char *state_dir, char **ret_json, struct ce_error *err);
 /* What this host can and cannot do, and why: {"checks": [...]}. Free with ce_string_free(). NULL:
  * no memory. */

@@ -177,9 +177,13 @@ static int run_call(struct call *call, const struct ce_endpoint *endpoint,
     size_t at = 0, body_size = 0;
     CE_TRY(read_head(call, strcmp(request->method, "HEAD") == 0, &at, &head, err));
     int status = head.status;
+    ce_autofree char *fields = request->keep_head ? strndup(call->data + at, head.size) : NULL;
+    if (request->keep_head && !fields)
+        return ce_fail_memory(err);
     CE_TRY(read_body(call, at + head.size, &head, &body_size, err));
     *ret_answer = (struct ce_http_answer){
         .status = status,
+        .head = ce_take(fields),
         .body = ce_take(call->data),
         .body_size = body_size,
         .first_byte_ns = call->first_byte_ns,
@@ -200,6 +204,7 @@ int ce_http_call(const struct ce_endpoint *endpoint, const struct ce_http_call *
 
 void ce_http_answer_done(struct ce_http_answer *answer)
 {
+    free(answer->head);
     free(answer->body);
     *answer = (struct ce_http_answer){0};
 }

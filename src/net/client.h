@@ -17,11 +17,15 @@ struct ce_http_call {
     const char *body;
     size_t body_size;
     int64_t timeout_ns; /* for the whole call */
+    bool keep_head;     /* the answer's is wanted */
 };
 
 struct ce_http_answer {
     int status;
-    char *body; /* NUL-terminated; free with ce_http_answer_done() */
+    char
+        *head; /* the status line and the fields as they came, NUL-terminated; NULL unless asked for
+                */
+    char *body; /* NUL-terminated; free both with ce_http_answer_done() */
     size_t body_size;
     int64_t first_byte_ns, total_ns; /* since the call began */
 };

@@ -17,6 +17,7 @@ static const struct {
     {"tap", ce_report_write_tap},
     {"csv", ce_report_write_csv},
     {"gitlab", ce_report_write_gitlab},
+    {"chaostoolkit", ce_report_write_chaostoolkit},
     /* clang-format on */
 };
 

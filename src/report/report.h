@@ -50,6 +50,8 @@ ce_report_writer ce_report_write_tap;
 ce_report_writer ce_report_write_csv;
 /* GitLab's code quality report: one finding for each run that did not pass. */
 ce_report_writer ce_report_write_gitlab;
+/* The journal of the Chaos Toolkit; of several runs a list of them. */
+ce_report_writer ce_report_write_chaostoolkit;
 
 enum { CE_MARKDOWN_MAX = 1000000 }; /* GitHub drops a summary of more than 1 MiB */
 

@@ -105,9 +105,16 @@ static void write_radius(const json_t *radius, FILE *out)
     enum { SHOWN = 8 };
     const json_t *chosen = json_object_get(radius, "chosen");
     size_t count = json_array_size(chosen);
-    fprintf(out, "%zu of ", count);
+    /* Of what is too many to be named it says how many there were. */
+    const json_t *number = json_array_get(chosen, 0), *share = json_object_get(radius, "share");
+    bool counted = json_is_integer(number);
+    fprintf(out, "%lld of ", counted ? (long long)json_integer_value(number) : (long long)count);
     write_value(json_object_get(radius, "eligible"), out);
     fprintf(out, " %s, %s", text_at(radius, "of"), text_at(radius, "mode"));
+    if (json_is_number(share))
+        fprintf(out, " (%.3g %%)", 100 * json_number_value(share));
+    if (counted)
+        return;
     for (size_t i = 0; i < count && i < SHOWN; i++) {
         fputs(i == 0 ? ": " : ", ", out);
         write_value(json_array_get(chosen, i), out);
