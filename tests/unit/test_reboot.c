@@ -218,6 +218,27 @@ static int note_server(struct lab *lab, struct ce_error *err)
     return note_process(lab, "end-server", err);
 }
 
+static int note_end_of_activity(struct lab *lab, struct ce_error *err)
+{
+    return note_process(lab, "end-activity", err);
+}
+
+/* What a document asks to be done at its end is done in another boot, too. */
+static int note_activity(struct lab *lab, struct ce_error *err)
+{
+    IN(done, lab->folder, "rolled-back");
+    return ce_undo_note(lab->journal, "run-activity",
+                        json_pack("{s:s, s:{s:s, s:[s, s]}}", "name", "put back", "provider",
+                                  "type", "process", "argv", "/bin/touch", done),
+                        err);
+}
+
+static bool activity_was_run(const struct lab *lab)
+{
+    IN(done, lab->folder, "rolled-back");
+    return access(done, F_OK) == 0;
+}
+
 /* As of one that ran when it was noted. */
 static int note_standstill(struct lab *lab, struct ce_error *err)
 {
@@ -412,6 +433,8 @@ static const struct {
     {"continue-processes", note_standstill, is_stopped},
     {"end-process", note_end, is_stopped},
     {"end-server", note_server, is_stopped},
+    {"end-activity", note_end_of_activity, is_stopped},
+    {"run-activity", note_activity, activity_was_run},
     {"restart-program", note_restart, nothing_was_started},
     {"thaw-group", note_freezer, freezer_is_as_it_was},
     {"restore-memory-limit", note_memory, memory_is_as_it_was},
