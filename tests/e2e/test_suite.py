@@ -60,6 +60,8 @@ def test_selectors(options, expected):
                     experiment("c", "node_failure", tags="nightly"))
         code, suite = lab.run_json("run", path, "--dry-run", *options)
         assert (code, names(suite)) == (0, expected)
+        tags = {"a": ["nightly"], "b": [], "c": ["nightly"]}
+        assert all(run["experiment"]["tags"] == tags[run["experiment"]["name"]] for run in suite["runs"])
 
 
 @pytest.mark.parametrize("options, sentence", [

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/* The record of a run that has not begun: what is planned, and nothing measured. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/cleanup.h"
+#include "controller/controller.h"
+
+void ce_run_id_make(char id[64])
+{
+    char text[CE_TIMESTAMP_SIZE];
+    uint32_t random = 0;
+    ce_timestamp(ce_wall_now(), text);
+    (void)!getrandom(&random, sizeof random, 0);
+    /* 2026-11-22T10:00:00.123Z becomes 20261122T100000 */
+    snprintf(id, 64, "%.4s%.2s%.5s%.2s%.2s-%08x", text, text + 5, text + 8, text + 14, text + 17,
+             random);
+}
+
+/* NULL: no memory. */
+static json_t *tags_of(const struct ce_experiment *experiment)
+{
+    ce_autojson json_t *tags = json_array();
+    for (size_t i = 0; i < experiment->tags.count; i++)
+        if (json_array_append_new(tags, json_string(experiment->tags.names[i])) < 0)
+            return NULL;
+    return ce_take(tags);
+}
+
+int ce_run_plan(const struct ce_run_options *options, struct ce_record *ret_record,
+                struct ce_error *err)
+{
+    const struct ce_experiment *x = options->experiment;
+    const struct ce_pipeline_spec *pipeline = options->pipeline;
+    bool embedded = pipeline->kind == CE_PIPELINE_EMBEDDED;
+    bool http = pipeline->kind == CE_PIPELINE_HTTP;
+    struct ce_record record = (struct ce_record){
+        .name = strdup(x->name),
+        .layer = strdup(ce_layer_name(x->fault->layer)),
+        .fault_type = strdup(x->fault->name),
+        .strategy = strdup(ce_strategy_name(x->strategy)),
+        .parameters = ce_params_values(x->fault->params, x->params),
+        .duration = (double)x->duration / (double)CE_SECOND,
+        .pipeline = ce_pipeline_kind_name(pipeline->kind),
+        .profile =
+            embedded ? strdup(ce_profile_kind_name((enum ce_profile_kind)pipeline->profile)) : NULL,
+        .url = http ? strdup(pipeline->url) : NULL,
+        .command = embedded || http ? NULL : ce_pipeline_command_text(pipeline),
+        .seed = options->seed,
+        .repeat = options->repeat,
+        .control = x->fault->is_control && x->fault->is_control(x->params),
+        .verification = strdup("not looked at: the fault was not injected"),
+        .recovery_time = NAN,
+        .accuracy_degradation = NAN,
+        .pipeline_downtime = NAN,
+        .baseline_accuracy = NAN,
+        .fault_accuracy = NAN,
+        .score = NAN,
+        .started_at = ce_wall_now(),
+        .isolation = strdup(""),
+        .tags = tags_of(x),
+    };
+    for (int i = 0; i < CE_RECORD_PHASES; i++)
+        record.phases[i] =
+            (struct ce_phase_summary){.p50_ms = NAN, .p90_ms = NAN, .p99_ms = NAN, .max_ms = NAN};
+    ce_run_id_make(record.id);
+    if (!record.name || !record.layer || !record.fault_type || !record.strategy ||
+        !record.parameters || !(record.profile || record.url || record.command) ||
+        !record.verification || !record.isolation || !record.tags) {
+        ce_record_done(&record);
+        return ce_fail_memory(err);
+    }
+    *ret_record = record;
+    return 0;
+}
