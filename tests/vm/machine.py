@@ -7,6 +7,7 @@ mapper; in here they are. The kernel package is downloaded and unpacked into the
 There are two of them: one runs programs, one after the other; in the other one systemd is pid 1, and Python runs in a unit.
 """
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -82,7 +83,8 @@ def fetch_kernel(folder):
                 raise Unavailable(f"the package {found[1]} could not be fetched: {done.stderr.strip()[-200:]}")
             subprocess.run(["dpkg-deb", "-x", packages[0], part], check=True)
             packages[0].unlink()
-            part.rename(tree)
+            with contextlib.suppress(OSError):  # another process was quicker
+                part.rename(tree)
         finally:
             shutil.rmtree(part, ignore_errors=True)
     return tree
