@@ -5,6 +5,7 @@ import csv
 import ctypes
 import io
 import json
+import os
 import re
 import signal
 import subprocess
@@ -175,11 +176,13 @@ def test_rows_are_dropped_within_the_radius(lab):
 
 # ---- processes
 
+NAP = f"nap-{os.getpid()}"  # a name that nothing else has
+
 
 @pytest.fixture
 def naps(tmp_path):
     """Four processes of a name that nothing else has."""
-    program = tmp_path / "ce-blast-nap"
+    program = tmp_path / NAP
     program.symlink_to("/bin/sleep")
     processes = [subprocess.Popen([program, "600"], preexec_fn=lambda: ctypes.CDLL(None).prctl(1, signal.SIGKILL)) for _ in range(4)]
     for process in processes:
@@ -192,7 +195,7 @@ def naps(tmp_path):
 
 def stopped_by(lab, naps, radius, seed=7):
     """The processes that stood still at once while the run went on, and its report."""
-    document = lab.document("node_failure", duration="1500ms", target={"process": "ce-blast-nap"}, blast_radius=radius, seed=seed,
+    document = lab.document("node_failure", duration="1500ms", target={"process": NAP}, blast_radius=radius, seed=seed,
                             parameters={"failure_type": "hang", "mechanism": "stop"})
     process = lab.start("run", document, "--json")
     seen = set()
@@ -215,19 +218,19 @@ def test_exactly_the_chosen_processes_stand_still(lab, naps, radius, count):
     seen, run = stopped_by(lab, naps, radius)
     assert len(seen) == count
     assert run["blast_radius"]["eligible"] == 4
-    assert run["blast_radius"]["chosen"] == [f"process {pid} (ce-blast-nap)" for pid in sorted(seen)]
+    assert run["blast_radius"]["chosen"] == [f"process {pid} ({NAP})" for pid in sorted(seen)]
     assert run["fault"]["changed"] == count
 
 
 def test_the_dry_run_says_who_would_be_chosen(lab, naps):
-    document = lab.document("node_failure", target={"process": "ce-blast-nap"}, blast_radius="50%", parameters={"failure_type": "hang"})
+    document = lab.document("node_failure", target={"process": NAP}, blast_radius="50%", parameters={"failure_type": "hang"})
     status, report = lab.run_json("run", document, "--dry-run")
     named = [pid for pid in naps if f"process {pid} " in report["runs"][0]["detail"]]
     assert status == 0 and len(named) == 2
 
 
 def test_a_run_that_is_killed_lets_all_of_them_go(lab, naps):
-    document = lab.document("node_failure", duration="60s", target={"process": "ce-blast-nap"}, blast_radius="all",
+    document = lab.document("node_failure", duration="60s", target={"process": NAP}, blast_radius="all",
                             parameters={"failure_type": "hang", "mechanism": "stop"})
     process = lab.start("run", document)
     wait_for(lambda: {Lab.process_state(pid) for pid in naps} == {"T"}, "all stand still")
