@@ -137,38 +137,52 @@ static int note_group(struct ce_journal *journal, const char *controller, const 
 
 /* ---- making it ---- */
 
-/* Has every group from the top to `above` hand the controller down. */
-static int hand_down(const struct site *site, const char *controller, struct ce_error *err)
+static int hand_down_at(const char *at, const char *controller, struct ce_error *err)
 {
     char order[32];
+    if (has_word(at, "cgroup.subtree_control", controller))
+        return 0;
+    ce_autofree char *mark = ce_format("%s/" CE_GROUP_ENABLED "%s", at, controller);
+    if (!mark)
+        return ce_fail_memory(err);
+    if (mkdir(mark, 0755) < 0 && errno != EEXIST)
+        return ce_fail(err, errno, "cannot make control group '%s': %s", mark, strerror(errno));
+    ce_seam_step("group: mark made");
     snprintf(order, sizeof order, "+%s", controller);
-    ce_autofree char *at = strdup(site->above);
+    int r = ce_cgroup_write(at, "cgroup.subtree_control", order);
+    ce_seam_step("group: controller handed down");
+    return r < 0
+               ? ce_fail(err, ENOTSUP, "control group '%s' does not hand controller '%s' down: %s",
+                         at, controller, strerror(-r))
+               : 0;
+}
+
+static int make_folder(const struct site *site, struct ce_error *err)
+{
+    if (mkdir(site->folder, 0755) < 0)
+        return ce_fail(err, errno, "cannot make control group '%s': %s", site->folder,
+                       strerror(errno));
+    ce_seam_step("group: made");
+    return 0;
+}
+
+/* Has every group from the one whose path is `n` long to `above` hand the controller down, and
+ * makes ours. None of them is to be told otherwise by the undo of another before that. */
+static int make_below(const struct site *site, const char *controller, size_t n,
+                      struct ce_error *err)
+{
+    ce_autofree char *at = ce_format("%.*s", (int)n, site->above);
     if (!at)
         return ce_fail_memory(err);
-    size_t n = strlen(site->top);
-    for (;;) {
-        at[n] = '\0';
-        if (!has_word(at, "cgroup.subtree_control", controller)) {
-            ce_autofree char *mark = ce_format("%s/" CE_GROUP_ENABLED "%s", at, controller);
-            if (!mark)
-                return ce_fail_memory(err);
-            if (mkdir(mark, 0755) < 0 && errno != EEXIST)
-                return ce_fail(err, errno, "cannot make control group '%s': %s", mark,
-                               strerror(errno));
-            ce_seam_step("group: mark made");
-            int r = ce_cgroup_write(at, "cgroup.subtree_control", order);
-            ce_seam_step("group: controller handed down");
-            if (r < 0)
-                return ce_fail(err, ENOTSUP,
-                               "control group '%s' does not hand controller '%s' down: %s", at,
-                               controller, strerror(-r));
-        }
-        if (strcmp(at, site->above) == 0)
-            return 0;
-        at[n] = '/';
-        n += 1 + strcspn(site->above + n + 1, "/");
-        memcpy(at, site->above, n);
+    int lock = ce_group_lock(at); /* who may not have one goes on without */
+    int r = hand_down_at(at, controller, err);
+    if (r == 0) {
+        const char *rest = site->above + n;
+        r = *rest == '\0' ? make_folder(site, err)
+                          : make_below(site, controller, n + 1 + strcspn(rest + 1, "/"), err);
     }
+    ce_group_unlock(lock);
+    return r;
 }
 
 int ce_group_join(const char *folder, pid_t pid, struct ce_error *err)
@@ -214,12 +228,8 @@ static int move_all(const char *folder, const struct ce_process_list *processes,
 static int make_group(const struct site *site, const char *controller2,
                       const struct ce_process_list *processes, struct ce_error *err)
 {
-    if (controller2)
-        CE_TRY(hand_down(site, controller2, err));
-    if (mkdir(site->folder, 0755) < 0)
-        return ce_fail(err, errno, "cannot make control group '%s': %s", site->folder,
-                       strerror(errno));
-    ce_seam_step("group: made");
+    CE_TRY(controller2 ? make_below(site, controller2, strlen(site->top), err)
+                       : make_folder(site, err));
     char type[32] = "";
     (void)ce_cgroup_read(site->folder, "cgroup.type", type, sizeof type);
     int r = strcmp(type, "domain invalid") == 0

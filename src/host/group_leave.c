@@ -216,9 +216,12 @@ static char *left_for(const char *folder, const char *above)
  * further down, whose undo comes here too. */
 static int take_back(const char *at, const char *mark, struct ce_error *err)
 {
-    ce_autofree char *order = ce_format("-%s", mark + strlen(CE_GROUP_ENABLED));
+    const char *controller = mark + strlen(CE_GROUP_ENABLED);
+    ce_autofree char *order = ce_format("-%s", controller);
     if (!order)
         return ce_fail_memory(err);
+    if (ce_group_claimed_below(at, controller))
+        return 0;
     int r = ce_cgroup_write(at, "cgroup.subtree_control", order);
     ce_seam_step("group: controller taken back");
     if (r == -EBUSY || r == -ENOENT)
@@ -231,11 +234,10 @@ static int take_back(const char *at, const char *mark, struct ce_error *err)
     return 0;
 }
 
-/* All that it hands down only because we asked, unless a group of ours there needs it still. */
-static int take_all_back(const char *at, struct ce_error *err)
+static int take_unused_back(const char *at, struct ce_error *err)
 {
     char name[NAME_MAX + 1];
-    if (!find_below(at, CE_GROUP_ENABLED, name) || find_below(at, CE_GROUP_PREFIX, name))
+    if (find_below(at, CE_GROUP_PREFIX, name))
         return 0;
     DIR *entries = opendir(at);
     if (!entries)
@@ -248,8 +250,20 @@ static int take_all_back(const char *at, struct ce_error *err)
     return r;
 }
 
-/* Goes up from a group of ours to the top. */
-static int tidy_above(const char *folder, const char *top, struct ce_error *err)
+/* All that it hands down only because we asked, unless a group of ours there needs it still, or a
+ * limit of ours in a group that is not. */
+static int take_all_back(const char *at, struct ce_error *err)
+{
+    char name[NAME_MAX + 1];
+    if (!find_below(at, CE_GROUP_ENABLED, name))
+        return 0;
+    int lock = ce_group_lock(at); /* without one it is done all the same */
+    int r = take_unused_back(at, err);
+    ce_group_unlock(lock);
+    return r;
+}
+
+int ce_group_tidy_above(const char *folder, const char *top, struct ce_error *err)
 {
     ce_autofree char *at = strdup(folder);
     ce_autofree char *above = strdup(folder);
@@ -277,7 +291,7 @@ static int leave_group(const json_t *args, struct ce_error *err)
     if (ce_boot_is_another(noted))
         return 0;
     CE_TRY(dissolve(folder, json_object_get(args, "origins"), home, err));
-    return tidy_above(folder, top, err);
+    return ce_group_tidy_above(folder, top, err);
 }
 
 const struct ce_undo_op ce_undo_leave_group = {.name = "leave-group", .undo = leave_group};

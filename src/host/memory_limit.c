@@ -20,8 +20,10 @@
 #include "base/identity.h"
 #include "base/seam.h"
 #include "host/cgroup.h"
+#include "host/group_claim.h"
 
 enum { TICK_MS = 100 };
+static const char controller[] = "memory";
 
 static const char *limit_file(bool v1)
 {
@@ -44,7 +46,7 @@ static int locate(const char *path, char **ret_folder, struct ce_error *err)
         *ret_folder = strdup(path);
         return *ret_folder ? 0 : ce_fail_memory(err);
     }
-    if (ce_cgroup_locate("memory", path, ret_folder, NULL) == 0)
+    if (ce_cgroup_locate(controller, path, ret_folder, NULL) == 0)
         return 0;
     return ce_cgroup_locate(NULL, path, ret_folder, err);
 }
@@ -54,7 +56,7 @@ static int refuse_group_of(pid_t pid, const struct ce_memory_group *group, struc
 {
     ce_autofree char *folder = NULL;
     ce_autofree char *top = NULL;
-    int r = ce_cgroup_find(pid, group->v1 ? "memory" : NULL, &folder, &top, err);
+    int r = ce_cgroup_find(pid, group->v1 ? controller : NULL, &folder, &top, err);
     if (r == -ENOENT) /* outside what can be seen here, so not below this group */
         return 0;
     CE_TRY(r);
@@ -102,6 +104,7 @@ int ce_memory_group_find(const char *path, struct ce_memory_group *ret_group, st
         return ce_fail_memory(err);
     if (access(file, W_OK) < 0)
         return ce_fail(err, errno, "cannot set a memory limit in '%s': %s", file, strerror(errno));
+    CE_TRY(ce_group_claim_check(group.folder, controller, err));
     *ret_group = group;
     return 0;
 }
@@ -160,40 +163,32 @@ int ce_memory_group_look(const struct ce_memory_group *group, uint64_t *ret_limi
 static int note_limit(struct ce_journal *journal, const struct ce_memory_group *group,
                       const char *file, struct ce_error *err)
 {
-    char limit[32], boot[CE_BOOT_ID_SIZE];
+    CE_CLEANUP(ce_group_claim_done) struct ce_group_claim claim = {.lock = -1};
+    char limit[32];
+    CE_TRY(ce_group_claim_begin(group->folder, controller, &claim, err));
     int r = ce_cgroup_read(group->folder, file, limit, sizeof limit);
     if (r < 0)
         return ce_fail(err, -r, "cannot read the memory limit of control group '%s': %s",
                        group->folder, strerror(-r));
-    ce_boot_id(boot);
-    json_t *args = json_pack("{s:s, s:s, s:I, s:I, s:s, s:b, s:s}", "folder", group->folder, "file",
-                             file, "dev", (json_int_t)group->dev, "ino", (json_int_t)group->ino,
-                             "boot", boot, "v1", group->v1, "limit", limit);
-    return args ? ce_undo_note(journal, "restore-memory-limit", args, err) : ce_fail_memory(err);
+    return ce_group_claim_note(
+        &claim, journal, "restore-memory-limit",
+        json_pack("{s:s, s:b, s:s}", "file", file, "v1", group->v1, "limit", limit), err);
 }
 
-static int restore_memory_limit(const json_t *args, struct ce_error *err)
+static int restore_in(const char *folder, const json_t *args, struct ce_error *err)
 {
-    const char *folder, *file = NULL, *boot, *limit;
-    json_int_t dev, ino;
+    const char *file = NULL, *limit;
     int v1;
     char now[32];
-    if (json_unpack((json_t *)args, "{s:s, s?s, s:I, s:I, s:s, s:b, s:s}", "folder", &folder,
-                    "file", &file, "dev", &dev, "ino", &ino, "boot", &boot, "v1", &v1, "limit",
-                    &limit) < 0)
+    if (json_unpack((json_t *)args, "{s?s, s:b, s:s}", "file", &file, "v1", &v1, "limit", &limit) <
+        0)
         return ce_fail(err, EINVAL, "the note does not say which memory limit is meant");
     if (!file)
         file = limit_file(v1);
-    if (ce_boot_is_another(boot))
-        return 0;
-    int r = check_identity(folder, (dev_t)dev, (ino_t)ino);
-    if (r == 0)
-        r = ce_cgroup_write(folder, file, limit);
+    int r = ce_cgroup_write(folder, file, limit);
     ce_seam_step("memory limit: restored");
     if (r == 0)
         r = ce_cgroup_read(folder, file, now, sizeof now);
-    if (r == CE_UNDO_FOREIGN)
-        return r;
     if (r == -ENOENT || r == -ENODEV) /* the group has gone, and its limit with it */
         return 0;
     if (r < 0)
@@ -203,6 +198,11 @@ static int restore_memory_limit(const json_t *args, struct ce_error *err)
         return ce_fail(err, EBUSY, "the memory limit of control group '%s' is %s and was %s",
                        folder, now, limit);
     return 0;
+}
+
+static int restore_memory_limit(const json_t *args, struct ce_error *err)
+{
+    return ce_group_claim_undo(args, restore_in, err);
 }
 
 const struct ce_undo_op ce_undo_restore_memory_limit = {.name = "restore-memory-limit",
@@ -246,11 +246,10 @@ int ce_memory_press_look(const struct ce_memory_group *group, uint64_t *ret_byte
 int ce_memory_press_begin(struct ce_journal *journal, const struct ce_memory_group *group,
                           int *ret_note, uint64_t *ret_before, struct ce_error *err)
 {
-    CE_TRY(ce_memory_press_look(group, ret_before, err));
     int note = note_limit(journal, group, press_file(group->v1), err);
     CE_TRY(note);
     *ret_note = note;
-    return 0;
+    return ce_memory_press_look(group, ret_before, err);
 }
 
 int ce_memory_press_set(const struct ce_memory_group *group, uint64_t bytes, struct ce_error *err)

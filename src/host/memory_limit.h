@@ -24,7 +24,8 @@ struct ce_memory_group {
 
 /* The group at `path`: a folder below /sys/fs/cgroup, or a path as /proc/PID/cgroup has it. Refuses
  * one whose limit this user cannot write (-EACCES, -EROFS), and with -EPERM one whose limit binds
- * this process or pid 1, which that of the root group and of every group above theirs does. */
+ * this process or pid 1, which that of the root group and of every group above theirs does; with
+ * -EBUSY one whose limit another fault has lowered (host/group_claim.h). */
 int ce_memory_group_find(const char *path, struct ce_memory_group *ret_group, struct ce_error *err);
 /* The limit, UINT64_MAX for none, and what is in use. -ENOENT when that very group is gone. */
 int ce_memory_group_look(const struct ce_memory_group *group, uint64_t *ret_limit,

@@ -19,6 +19,7 @@
 #include "controller/controller.h"
 #include "host/cgroup.h"
 #include "host/group.h"
+#include "host/group_claim.h"
 #include "host/process.h"
 #include "host/processor/burn.h"
 #include "host/processor/cpu_quota.h"
@@ -251,29 +252,69 @@ static const char *quota_text(enum ce_cpu_quota_kind kind, const char *folder, c
     return text;
 }
 
+/* A group that is not ours, with the spinner in it; handed down to it is what a group of ours
+ * beside it, or below it, needs. */
+struct other {
+    struct world *world;
+    char *home, *folder, *inner, *ours;
+    int note;
+};
+
+static const char *controller_of(enum ce_cpu_quota_kind kind)
+{
+    return kind == CE_CPU_QUOTA_V1 ? "cpu" : NULL;
+}
+
+static int make_ours(struct world *w, enum ce_cpu_quota_kind kind, int *ret_note, char **ret_folder)
+{
+    struct ce_process_list one = {.items = &w->spinner, .count = 1};
+    return ce_group_make(w->journal, controller_of(kind), kind == CE_CPU_QUOTA_V1 ? NULL : "cpu",
+                         &one, ret_note, ret_folder, NULL);
+}
+
+static struct other other_make(struct world *w, enum ce_cpu_quota_kind kind)
+{
+    struct other other = {.world = w};
+    if (ce_cgroup_find(w->spinner.pid, controller_of(kind), &other.home, NULL, NULL) < 0)
+        abort();
+    other.folder = ce_format("%s/ce-test-%d", other.home, (int)getpid());
+    other.inner = ce_format("%s/inner", other.folder);
+    if (mkdir(other.folder, 0755) < 0 || mkdir(other.inner, 0755) < 0 ||
+        ce_group_join(other.inner, w->spinner.pid, NULL) < 0 ||
+        make_ours(w, kind, &other.note, &other.ours) < 0)
+        abort();
+    return other;
+}
+
+static void other_remove(struct other *other)
+{
+    CHECK(ce_undo_now(other->world->journal, other->note, NULL) == 0);
+    CHECK(ce_group_join(other->home, other->world->spinner.pid, NULL) == 0);
+    CHECK(EVENTUALLY(rmdir(other->inner) == 0) && rmdir(other->folder) == 0);
+    free(other->home);
+    free(other->folder);
+    free(other->inner);
+    free(other->ours);
+}
+#define OTHER(name, w, kind) CE_CLEANUP(other_remove) struct other name = other_make(w, kind)
+
 static void check_own_quota(enum ce_cpu_quota_kind kind, const char *file, const char *value)
 {
     WORLD(w);
+    OTHER(other, &w, kind);
     struct ce_error err = {0};
-    struct ce_process_list one = {.items = &w.spinner, .count = 1};
     struct ce_cpu_quota *quota = NULL;
     char before[128], now[128];
-    ce_autofree char *folder = NULL;
-    int note = 0;
-    REQUIRE_OK(ce_group_make(w.journal, kind == CE_CPU_QUOTA_V1 ? "cpu" : NULL,
-                             kind == CE_CPU_QUOTA_V1 ? NULL : "cpu", &one, &note, &folder, &err),
-               err);
-    REQUIRE(ce_cgroup_write(folder, file, value) == 0);
-    quota_text(kind, folder, before);
-    REQUIRE_OK(ce_cpu_quota_begin_group(w.journal, kind, folder, &quota, &err), err);
+    REQUIRE(ce_cgroup_write(other.inner, file, value) == 0);
+    quota_text(kind, other.inner, before);
+    REQUIRE_OK(ce_cpu_quota_begin_group(w.journal, kind, other.inner, &quota, &err), err);
     double room = ce_cpu_quota_room(quota);
     CHECK(isinf(room) ? strstr(before, "max") || before[0] == '-' : room == 0.6);
     REQUIRE_OK(ce_cpu_quota_set(quota, 0.2, &err), err);
-    CHECK(strcmp(quota_text(kind, folder, now), before) != 0);
+    CHECK(strcmp(quota_text(kind, other.inner, now), before) != 0);
     CHECK(uses(&w.spinner, 1, 20, quota_tolerance));
     REQUIRE_OK(ce_cpu_quota_end(quota, &err), err);
-    CHECK_TEXT(quota_text(kind, folder, now), before);
-    REQUIRE_OK(ce_undo_now(w.journal, note, &err), err);
+    CHECK_TEXT(quota_text(kind, other.inner, now), before);
 }
 
 static void a_quota_that_was_there_is_put_back_exactly(void)
@@ -291,6 +332,157 @@ static void a_quota_that_was_there_is_put_back_exactly(void)
     }
     if (!any)
         SKIP("this user may not make control groups that limit processor time");
+}
+
+/* ---- two at once ---- */
+
+static struct ce_journal *second_journal(const struct world *w)
+{
+    struct ce_journal *journal = NULL;
+    char state[100];
+    snprintf(state, sizeof state, "%s/second", w->folder);
+    if (ce_journal_create(state, "second", ce_undo_ops, &journal, NULL) < 0)
+        abort();
+    return journal;
+}
+
+/* What the first journal's one live note says. */
+static json_t *live_args(const struct world *w, const char *op)
+{
+    ce_autojson json_t *list = json_array();
+    size_t i;
+    const json_t *note;
+    CHECK(ce_journal_list(w->state, list, NULL) == 0);
+    json_array_foreach(list, i, note)
+    {
+        if (strcmp(json_string_value(json_object_get(note, "op")), op) == 0)
+            return json_deep_copy(json_object_get(note, "args"));
+    }
+    return NULL;
+}
+
+static void check_two_claims(enum ce_cpu_quota_kind kind)
+{
+    WORLD(w);
+    OTHER(other, &w, kind);
+    struct ce_error err = {0};
+    struct ce_cpu_quota *first = NULL, *second = NULL;
+    struct ce_journal *journal = second_journal(&w);
+    char before[128], lowered[128], now[128];
+    quota_text(kind, other.inner, before);
+    REQUIRE_OK(ce_cpu_quota_begin_group(w.journal, kind, other.inner, &first, &err), err);
+    REQUIRE_OK(ce_cpu_quota_set(first, 0.42, &err), err);
+    quota_text(kind, other.inner, lowered);
+    ce_autojson json_t *args = live_args(&w, "restore-cpu-quota");
+    REQUIRE(args);
+
+    CHECK(ce_cpu_quota_begin_group(journal, kind, other.inner, &second, &err) == -EBUSY);
+    CHECK(strstr(err.message, "is already limited (cpu) by another run: wait for its end"));
+    CHECK(!second && ce_undo_live(journal) == 0);
+    CHECK_TEXT(quota_text(kind, other.inner, now), lowered);
+    /* Nobody of another boot has anything here. */
+    ce_autojson json_t *old = json_deep_copy(args);
+    json_object_set_new(old, "boot", json_string("00000000-0000-0000-0000-000000000000"));
+    CHECK(ce_undo_restore_cpu_quota.undo(old, &err) == 0);
+    CHECK_TEXT(quota_text(kind, other.inner, now), lowered);
+
+    REQUIRE_OK(ce_cpu_quota_end(first, &err), err);
+    CHECK_TEXT(quota_text(kind, other.inner, now), before);
+    REQUIRE_OK(ce_cpu_quota_begin_group(journal, kind, other.inner, &second, &err), err);
+    REQUIRE_OK(ce_cpu_quota_set(second, 0.084, &err), err);
+    quota_text(kind, other.inner, lowered);
+    /* The first's undo, once more. */
+    CHECK(ce_undo_restore_cpu_quota.undo(args, &err) == 0);
+    CHECK_TEXT(quota_text(kind, other.inner, now), lowered);
+    REQUIRE_OK(ce_cpu_quota_end(second, &err), err);
+    CHECK_TEXT(quota_text(kind, other.inner, now), before);
+    ce_journal_close(journal);
+}
+
+static void one_fault_at_a_time_lowers_a_quota_that_was_there(void)
+{
+    if (!usable(CE_CPU_QUOTA_V1) && !usable(CE_CPU_QUOTA_V2))
+        SKIP("this user may not make control groups that limit processor time");
+    for (enum ce_cpu_quota_kind kind = CE_CPU_QUOTA_V2; kind <= CE_CPU_QUOTA_V1; kind++)
+        if (usable(kind))
+            check_two_claims(kind);
+}
+
+static void check_dead_claim(enum ce_cpu_quota_kind kind)
+{
+    WORLD(w);
+    OTHER(other, &w, kind);
+    struct ce_error err = {0};
+    struct ce_cpu_quota *quota = NULL;
+    struct ce_recovery counts;
+    char before[128], now[128], state[100];
+    quota_text(kind, other.inner, before);
+    snprintf(state, sizeof state, "%s/second", w.folder);
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (ce_cpu_quota_begin_group(second_journal(&w), kind, other.inner, &quota, NULL) < 0 ||
+            ce_cpu_quota_set(quota, 0.42, NULL) < 0)
+            _exit(1);
+        (void)kill(getpid(), SIGKILL);
+    }
+    int status;
+    REQUIRE(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
+    CHECK(strcmp(quota_text(kind, other.inner, now), before) != 0);
+    CHECK(ce_cpu_quota_begin_group(w.journal, kind, other.inner, &quota, &err) == -EBUSY);
+    REQUIRE_OK(ce_journal_recover(state, ce_undo_ops, &counts, &err), err);
+    CHECK(counts.undone == 1 && counts.failed == 0 && counts.foreign == 0);
+    CHECK_TEXT(quota_text(kind, other.inner, now), before);
+    REQUIRE_OK(ce_cpu_quota_begin_group(w.journal, kind, other.inner, &quota, &err), err);
+    REQUIRE_OK(ce_cpu_quota_end(quota, &err), err);
+}
+
+static void who_died_keeps_it_until_it_is_recovered(void)
+{
+    if (!usable(CE_CPU_QUOTA_V1) && !usable(CE_CPU_QUOTA_V2))
+        SKIP("this user may not make control groups that limit processor time");
+    for (enum ce_cpu_quota_kind kind = CE_CPU_QUOTA_V2; kind <= CE_CPU_QUOTA_V1; kind++)
+        if (usable(kind))
+            check_dead_claim(kind);
+}
+
+static void a_controller_stays_for_a_quota_that_needs_it(void)
+{
+    if (!usable(CE_CPU_QUOTA_V2))
+        SKIP("control groups of version 2 limit no processor time here");
+    for (int first_first = 0; first_first < 2; first_first++) {
+        WORLD(w);
+        OTHER(other, &w, CE_CPU_QUOTA_V2);
+        struct ce_error err = {0};
+        struct ce_cpu_quota *quota = NULL;
+        char now[128];
+        REQUIRE_OK(ce_cpu_quota_begin_group(w.journal, CE_CPU_QUOTA_V2, other.inner, &quota, &err),
+                   err);
+        REQUIRE_OK(ce_cpu_quota_set(quota, 0.084, &err), err);
+        if (first_first) {
+            REQUIRE_OK(ce_undo_now(w.journal, other.note, &err), err);
+            CHECK_TEXT(quota_text(CE_CPU_QUOTA_V2, other.inner, now), "8400 100000 ");
+        }
+        REQUIRE_OK(ce_cpu_quota_end(quota, &err), err);
+        if (!first_first) {
+            CHECK_TEXT(quota_text(CE_CPU_QUOTA_V2, other.inner, now), "max 100000 ");
+            REQUIRE_OK(ce_undo_now(w.journal, other.note, &err), err);
+        }
+        CHECK_TEXT(quota_text(CE_CPU_QUOTA_V2, other.inner, now), " "); /* no such file any more */
+    }
+}
+
+static void a_group_of_ours_is_no_somebody_else_s(void)
+{
+    enum ce_cpu_quota_kind kind = usable(CE_CPU_QUOTA_V1) ? CE_CPU_QUOTA_V1 : CE_CPU_QUOTA_V2;
+    if (!usable(kind))
+        SKIP("this user may not make control groups that limit processor time");
+    WORLD(w);
+    OTHER(other, &w, kind);
+    struct ce_error err = {0};
+    struct ce_cpu_quota *quota = NULL;
+    CHECK(ce_cpu_quota_begin_group(w.journal, kind, other.ours, &quota, &err) == -EBUSY);
+    CHECK(strstr(err.message, "is another fault's own: wait for its end"));
 }
 
 static void another_group_of_that_name_is_left_alone(void)
@@ -448,6 +640,11 @@ static void burners_use_their_share_and_end(void)
 
 /* ---- crashes ---- */
 
+static char *beside(const char *folder, pid_t tester)
+{
+    return ce_format("%.*s/ce-test-%d", (int)(strrchr(folder, '/') - folder), folder, (int)tester);
+}
+
 /* Executed anew, because seams count the steps of a process. */
 static int take_time(const char *state, pid_t pid)
 {
@@ -463,10 +660,15 @@ static int take_time(const char *state, pid_t pid)
             continue;
         CE_TRY(ce_cpu_quota_begin(journal, kind, &one, &quota, &err));
         CE_TRY(ce_cpu_quota_set(quota, 0.5, &err));
-        CE_TRY(ce_cpu_quota_begin_group(journal, kind, ce_cpu_quota_folder(quota), &again, &err));
+        /* The one beside it, which is there; the first goes first. */
+        ce_autofree char *folder = strdup(ce_cpu_quota_folder(quota));
+        ce_autofree char *other = folder ? beside(folder, getppid()) : NULL;
+        if (!other)
+            return -ENOMEM;
+        CE_TRY(ce_cpu_quota_begin_group(journal, kind, other, &again, &err));
         CE_TRY(ce_cpu_quota_set(again, 0.01, &err));
-        CE_TRY(ce_cpu_quota_end(again, &err));
         CE_TRY(ce_cpu_quota_end(quota, &err));
+        CE_TRY(ce_cpu_quota_end(again, &err));
     }
     struct ce_duty *duty;
     CE_TRY(ce_duty_begin(journal, &one, &duty, &err));
@@ -491,6 +693,16 @@ static void a_crash_at_any_step_leaves_the_process_running(void)
     ce_autofree char *groups = NULL;
     size_t size;
     REQUIRE_OK(ce_file_read(file, 1 << 16, &groups, &size, &err), err);
+    char *others[2] = {NULL, NULL}, before[2][128], text[128];
+    for (enum ce_cpu_quota_kind kind = CE_CPU_QUOTA_V2; kind <= CE_CPU_QUOTA_V1; kind++) {
+        ce_autofree char *home = NULL;
+        if (!usable(kind))
+            continue;
+        REQUIRE(ce_cgroup_find(w.spinner.pid, controller_of(kind), &home, NULL, &err) == 0);
+        others[kind] = ce_format("%s/ce-test-%d", home, (int)getpid());
+        REQUIRE(mkdir(others[kind], 0755) == 0);
+        quota_text(kind, others[kind], before[kind]);
+    }
     int status = 0, step = 0;
     do {
         char step_text[16], pid_text[16];
@@ -513,10 +725,20 @@ static void a_crash_at_any_step_leaves_the_process_running(void)
         ce_autofree char *now = NULL;
         REQUIRE_OK(ce_file_read(file, 1 << 16, &now, &size, &err), err);
         CHECK_TEXT(now, groups);
+        for (int kind = 0; kind < 2; kind++) {
+            if (!others[kind])
+                continue;
+            CHECK_TEXT(quota_text((enum ce_cpu_quota_kind)kind, others[kind], text), before[kind]);
+            CHECK(ce_group_claim_check(others[kind], "cpu", &err) == 0);
+        }
     } while (WIFSIGNALED(status));
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     CHECK(step > 10);
     printf("# %d steps\n", step);
+    for (int kind = 0; kind < 2; kind++) {
+        CHECK(!others[kind] || rmdir(others[kind]) == 0);
+        free(others[kind]);
+    }
 }
 
 int main(int argc, char **argv)
@@ -526,6 +748,10 @@ int main(int argc, char **argv)
     TEST(a_quota_is_kept_by_all_and_follows_v2);
     TEST(a_quota_is_kept_by_all_and_follows_v1);
     TEST(a_quota_that_was_there_is_put_back_exactly);
+    TEST(one_fault_at_a_time_lowers_a_quota_that_was_there);
+    TEST(who_died_keeps_it_until_it_is_recovered);
+    TEST(a_controller_stays_for_a_quota_that_needs_it);
+    TEST(a_group_of_ours_is_no_somebody_else_s);
     TEST(another_group_of_that_name_is_left_alone);
     TEST(a_duty_cycle_is_kept_and_follows);
     TEST(children_take_part_in_the_duty_cycle);

@@ -310,6 +310,21 @@ static void a_pretended_squeeze_is_not_seen(void)
 
 /* ---- who dies, and who is another ---- */
 
+static int find(const char *path, struct ce_error *err)
+{
+    struct ce_memory_group group;
+    int r = ce_memory_group_find(path, &group, err);
+    printf("# %s: %s\n", path, r < 0 ? err->message : group.folder);
+    return r;
+}
+
+static int64_t bytes_in(const struct lab *lab, const char *file)
+{
+    char text[32] = "";
+    (void)ce_cgroup_read(lab->group, file, text, sizeof text);
+    return strcmp(text, "max") == 0 ? -1 : strtoll(text, NULL, 10);
+}
+
 /* Squeezes with a journal of its own, says so, and waits for its end. */
 static void controller(struct lab *lab, const char *state, int ready)
 {
@@ -343,9 +358,102 @@ static void a_killed_controller_leaves_a_note(void)
     CHECK(EVENTUALLY(limit_of(&lab) < MIB(225)));
     CHECK(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
     CHECK(limit_of(&lab) < MIB(225) && limit_stands_still(&lab));
+    CHECK(find(lab.group, &err) == -EBUSY);
     REQUIRE_OK(ce_journal_recover(state, ce_undo_ops, &counts, &err), err);
     CHECK(counts.undone == 1 && counts.failed == 0 && counts.foreign == 0);
-    CHECK(limit_of(&lab) == MIB(256));
+    CHECK(limit_of(&lab) == MIB(256) && find(lab.group, &err) == 0);
+}
+
+/* ---- two at once ---- */
+
+/* Whatever the second wants of the group's memory. */
+static void one_fault_at_a_time_lowers_a_limit(void)
+{
+    LAB(lab);
+    struct ce_error err = {0};
+    struct ce_memory_group group;
+    struct ce_journal *journal;
+    struct ce_squeeze_order order = {.from = MIB(200), .to = MIB(200)};
+    struct ce_squeeze *squeeze = NULL;
+    char state[100];
+    uint64_t was = 0;
+    int notes[2] = {0, 0};
+    snprintf(state, sizeof state, "%s/other", lab.folder);
+    REQUIRE_OK(ce_journal_create(state, "second", ce_undo_ops, &journal, &err), err);
+    REQUIRE_OK(ce_memory_group_find(lab.group, &group, &err), err);
+    const char *file = group.v1 ? lab.limit_file : "memory.high";
+    int64_t before = bytes_in(&lab, file);
+    REQUIRE_OK(ce_memory_press_begin(lab.journal, &group, &notes[0], &was, &err), err);
+    REQUIRE_OK(ce_memory_press_set(&group, MIB(128), &err), err);
+    CHECK(find(lab.group, &err) == -EBUSY);
+    CHECK(strstr(err.message, "is already limited (memory) by another run: wait for its end"));
+    CHECK(ce_memory_press_begin(journal, &group, &notes[1], &was, &err) == -EBUSY);
+    CHECK(ce_squeeze_begin(journal, &group, &order, &notes[1], &squeeze, &err) == -EBUSY);
+    CHECK(notes[1] == 0 && !squeeze && ce_undo_live(journal) == 0);
+    CHECK(bytes_in(&lab, file) == (int64_t)MIB(128));
+
+    REQUIRE_OK(ce_undo_now(lab.journal, notes[0], &err), err);
+    CHECK(bytes_in(&lab, file) == before);
+    REQUIRE_OK(ce_squeeze_begin(journal, &group, &order, &notes[1], &squeeze, &err), err);
+    CHECK(limit_of(&lab) == MIB(200));
+    ce_squeeze_end(squeeze);
+    REQUIRE_OK(ce_undo_now(journal, notes[1], &err), err);
+    CHECK(limit_of(&lab) == MIB(256) && find(lab.group, &err) == 0);
+    ce_journal_close(journal);
+}
+
+/* Executed anew, because seams count the steps of a process. */
+static int press_and_squeeze(const char *state, const char *folder)
+{
+    struct ce_error err = {0};
+    struct ce_journal *journal = NULL;
+    struct ce_memory_group group;
+    struct ce_squeeze_order order = {.from = MIB(200), .to = MIB(200)};
+    struct ce_squeeze *squeeze = NULL;
+    uint64_t was;
+    int note;
+    CE_TRY(ce_journal_create(state, "crash", ce_undo_ops, &journal, &err));
+    CE_TRY(ce_memory_group_find(folder, &group, &err));
+    CE_TRY(ce_memory_press_begin(journal, &group, &note, &was, &err));
+    CE_TRY(ce_memory_press_set(&group, MIB(128), &err));
+    CE_TRY(ce_undo_now(journal, note, &err));
+    CE_TRY(ce_squeeze_begin(journal, &group, &order, &note, &squeeze, &err));
+    ce_squeeze_end(squeeze);
+    CE_TRY(ce_undo_now(journal, note, &err));
+    ce_journal_close(journal);
+    return 0;
+}
+
+static void a_crash_at_any_step_gives_it_back(void)
+{
+#ifndef CE_SEAMS
+    SKIP("needs a build with -Dseams=true");
+#endif
+    LAB(lab);
+    struct ce_error err = {0};
+    int64_t high = bytes_in(&lab, "memory.high");
+    int status = 0, step = 0;
+    char state[100];
+    snprintf(state, sizeof state, "%s/other", lab.folder);
+    do {
+        char text[16];
+        struct ce_recovery counts;
+        snprintf(text, sizeof text, "%d", ++step);
+        fflush(stdout);
+        pid_t pid = fork();
+        if (pid == 0) {
+            setenv("CHAOSEATER_SEAM_CRASH", text, 1);
+            execl("/proc/self/exe", "test_memory_limit", state, lab.group, (char *)NULL);
+            _exit(127);
+        }
+        REQUIRE(waitpid(pid, &status, 0) == pid);
+        REQUIRE_OK(ce_journal_recover(state, ce_undo_ops, &counts, &err), err);
+        CHECK(counts.failed == 0 && counts.foreign == 0);
+        CHECK(limit_of(&lab) == MIB(256) && bytes_in(&lab, "memory.high") == high);
+        CHECK(find(lab.group, &err) == 0);
+    } while (WIFSIGNALED(status));
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    CHECK(step > 10);
 }
 
 static json_t *note_args(const struct lab *lab, const char *boot)
@@ -398,14 +506,6 @@ static void a_group_that_goes_meanwhile_is_no_harm(void)
 }
 
 /* ---- refusals ---- */
-
-static int find(const char *path, struct ce_error *err)
-{
-    struct ce_memory_group group;
-    int r = ce_memory_group_find(path, &group, err);
-    printf("# %s: %s\n", path, r < 0 ? err->message : group.folder);
-    return r;
-}
 
 static void a_group_that_holds_this_process_is_refused(void)
 {
@@ -471,8 +571,10 @@ static void without_permission_it_is_said(void)
     CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 2)
+        return press_and_squeeze(argv[1], argv[2]) < 0;
     TEST(the_limit_sinks_at_the_rate_and_is_put_back);
     TEST(it_needs_no_process_of_ours);
     TEST(the_squeeze_stops_at_limit_mb);
@@ -481,6 +583,8 @@ int main(void)
     TEST(a_limit_that_somebody_else_sets_is_left_alone);
     TEST(a_pretended_squeeze_is_not_seen);
     TEST(a_killed_controller_leaves_a_note);
+    TEST(one_fault_at_a_time_lowers_a_limit);
+    TEST(a_crash_at_any_step_gives_it_back);
     TEST(only_the_very_group_is_touched);
     TEST(a_group_that_goes_meanwhile_is_no_harm);
     TEST(a_group_that_holds_this_process_is_refused);

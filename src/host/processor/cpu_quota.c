@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -14,6 +13,7 @@
 #include "base/seam.h"
 #include "host/cgroup.h"
 #include "host/group.h"
+#include "host/group_claim.h"
 #include "host/group_internal.h"
 
 /* Microseconds. The kernel takes no smaller quota, and no longer period. */
@@ -129,36 +129,30 @@ int ce_cpu_quota_begin_group(struct ce_journal *journal, enum ce_cpu_quota_kind 
                              const char *folder, struct ce_cpu_quota **ret_quota,
                              struct ce_error *err)
 {
-    struct stat st;
-    char boot[CE_BOOT_ID_SIZE], before[64];
-    int r = stat(folder, &st) < 0 ? -errno : read_quota(kind, folder, before, sizeof before);
-    if (r < 0)
-        return ce_fail(err, -r, "cannot read %s of control group '%s': %s", spellings[kind].file,
-                       folder, strerror(-r));
+    CE_CLEANUP(ce_group_claim_done) struct ce_group_claim claim = {.lock = -1};
+    CE_TRY(ce_group_claim_begin(folder, "cpu", &claim, err));
     ce_autofree char *file = ce_format("%s/%s", folder, spellings[kind].file);
-    if (!file)
-        return ce_fail_memory(err);
-    if (access(file, W_OK) < 0)
-        return ce_fail(err, errno, "cannot write '%s': %s", file, strerror(errno));
     struct ce_cpu_quota *quota = calloc(1, sizeof *quota);
-    if (!quota || !(quota->folder = strdup(folder))) {
+    if (!file || !quota || !(quota->folder = strdup(folder))) {
         free(quota);
         return ce_fail_memory(err);
     }
     quota->journal = journal;
     quota->kind = kind;
-    snprintf(quota->before, sizeof quota->before, "%s", before);
-    quota->room = room_at(kind, folder);
-    ce_boot_id(boot);
-    json_t *args = json_pack("{s:s, s:s, s:I, s:I, s:s, s:s}", "kind", spellings[kind].tag,
-                             "folder", folder, "dev", (json_int_t)st.st_dev, "ino",
-                             (json_int_t)st.st_ino, "boot", boot, "quota", before);
-    quota->note = args ? ce_undo_note(journal, "restore-cpu-quota", args, err) : -ENOMEM;
-    if (quota->note < 0) {
-        r = quota->note;
+    int r = read_quota(kind, folder, quota->before, sizeof quota->before);
+    if (r < 0)
+        r = ce_fail(err, -r, "cannot read '%s': %s", file, strerror(-r));
+    else if (access(file, W_OK) < 0)
+        r = ce_fail(err, errno, "cannot write '%s': %s", file, strerror(errno));
+    else
+        r = quota->note = ce_group_claim_note(
+            &claim, journal, "restore-cpu-quota",
+            json_pack("{s:s, s:s}", "kind", spellings[kind].tag, "quota", quota->before), err);
+    if (r < 0) {
         quota_free(quota);
         return r;
     }
+    quota->room = room_at(kind, folder);
     *ret_quota = quota;
     return 0;
 }
@@ -224,20 +218,13 @@ int ce_cpu_quota_end(struct ce_cpu_quota *quota, struct ce_error *err)
 
 /* ---- putting somebody else's back ---- */
 
-static int restore_cpu_quota(const json_t *args, struct ce_error *err)
+static int restore_in(const char *folder, const json_t *args, struct ce_error *err)
 {
-    const char *tag, *folder, *noted, *before;
-    json_int_t dev, ino;
+    const char *tag, *before;
     char now[64] = "";
-    struct stat st;
-    if (json_unpack((json_t *)args, "{s:s, s:s, s:I, s:I, s:s, s:s}", "kind", &tag, "folder",
-                    &folder, "dev", &dev, "ino", &ino, "boot", &noted, "quota", &before) < 0)
-        return ce_fail(err, EINVAL, "the note does not say which control group is meant");
+    if (json_unpack((json_t *)args, "{s:s, s:s}", "kind", &tag, "quota", &before) < 0)
+        return ce_fail(err, EINVAL, "the note does not say which quota is meant");
     enum ce_cpu_quota_kind kind = strcmp(tag, "v1") == 0 ? CE_CPU_QUOTA_V1 : CE_CPU_QUOTA_V2;
-    if (ce_boot_is_another(noted) || stat(folder, &st) < 0)
-        return 0;
-    if ((json_int_t)st.st_dev != dev || (json_int_t)st.st_ino != ino)
-        return CE_UNDO_FOREIGN;
     int r = write_quota(kind, folder, before);
     ce_seam_step("cpu quota: restored");
     if (r == 0)
@@ -249,6 +236,11 @@ static int restore_cpu_quota(const json_t *args, struct ce_error *err)
     return r < 0 ? ce_fail(err, -r, "%s of control group '%s' is '%s' and was '%s': %s",
                            spellings[kind].file, folder, now, before, strerror(-r))
                  : 0;
+}
+
+static int restore_cpu_quota(const json_t *args, struct ce_error *err)
+{
+    return ce_group_claim_undo(args, restore_in, err);
 }
 
 const struct ce_undo_op ce_undo_restore_cpu_quota = {.name = "restore-cpu-quota",

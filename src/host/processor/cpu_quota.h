@@ -20,7 +20,7 @@ int ce_cpu_quota_begin(struct ce_journal *journal, enum ce_cpu_quota_kind kind,
                        const struct ce_process_list *processes, struct ce_cpu_quota **ret_quota,
                        struct ce_error *err);
 /* Notes "restore-cpu-quota" with the quota that this group of somebody else's has. -ENOENT when
- * nothing in it sets one. */
+ * nothing in it sets one; -EBUSY when another fault has lowered it (host/group_claim.h). */
 int ce_cpu_quota_begin_group(struct ce_journal *journal, enum ce_cpu_quota_kind kind,
                              const char *folder, struct ce_cpu_quota **ret_quota,
                              struct ce_error *err);
