@@ -270,7 +270,7 @@ def pytest_collect_file(file_path, parent):
 # ---- --retry-alone: what failed beside other tests is tried once more without them
 
 
-MOST_ALONE = 5  # more tests than these do not fail for want of a machine of their own
+MOST_ALONE = 10  # more tests than these do not fail for want of a machine of their own
 PASSED_ALONE = pytest.StashKey[list]()
 
 
