@@ -58,6 +58,13 @@ static const char *check_skip_reason;
     } while (0)
 #define TEST(function) check_run(#function, function)
 
+/* A line at a time: ThreadSanitizer's _exit() writes what is buffered, and a child that ends may be
+ * one whose writes nobody answers. */
+static void __attribute__((constructor)) check_begin(void)
+{
+    (void)setvbuf(stdout, NULL, _IOLBF, 0);
+}
+
 static void check_run(const char *name, void (*function)(void))
 {
     check_failures = 0;
@@ -69,7 +76,6 @@ static void check_run(const char *name, void (*function)(void))
     printf("%s %d - %s%s%s\n", check_failures > 0 ? "not ok" : "ok", check_tests, name,
            check_skip_reason && check_failures == 0 ? " # SKIP " : "",
            check_skip_reason && check_failures == 0 ? check_skip_reason : "");
-    fflush(stdout);
 }
 
 static int test_done(void)
