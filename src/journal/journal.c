@@ -224,16 +224,19 @@ static int append(struct ce_journal *journal, json_t *payload, size_t reserve, b
     return ce_replay_feed(&journal->replay, bytes, size, err);
 }
 
-static json_t *opening(const char *run_id)
+/* NULL: no memory. */
+static json_t *opening(const char *run_id, json_t *more)
 {
     struct ce_process_id self = {0};
     char boot[CE_BOOT_ID_SIZE], at[CE_TIMESTAMP_SIZE];
     ce_boot_id(boot);
     ce_timestamp(ce_wall_now(), at);
     (void)ce_process_identify(getpid(), &self);
-    return json_pack("{s:s, s:i, s:s, s:s, s:i, s:I, s:s}", "type", "open", "version",
-                     CE_JOURNAL_VERSION, "run", run_id, "boot", boot, "pid", (int)self.pid, "start",
-                     (json_int_t)self.start, "at", at);
+    ce_autojson json_t *record =
+        json_pack("{s:s, s:i, s:s, s:s, s:i, s:I, s:s}", "type", "open", "version",
+                  CE_JOURNAL_VERSION, "run", run_id, "boot", boot, "pid", (int)self.pid, "start",
+                  (json_int_t)self.start, "at", at);
+    return more && json_object_update(record, more) < 0 ? NULL : ce_take(record);
 }
 
 /* Makes the file and takes CE_LOCK_OWNER. Between the two, recover may find the file empty and
@@ -260,6 +263,13 @@ int ce_journal_create(const char *state_dir, const char *run_id,
                       const struct ce_undo_op *const *ops, struct ce_journal **ret_journal,
                       struct ce_error *err)
 {
+    return ce_journal_create_with(state_dir, run_id, ops, NULL, ret_journal, err);
+}
+
+int ce_journal_create_with(const char *state_dir, const char *run_id,
+                           const struct ce_undo_op *const *ops, json_t *more,
+                           struct ce_journal **ret_journal, struct ce_error *err)
+{
     if (run_id[0] == '\0' || run_id[0] == '.' || strchr(run_id, '/'))
         return ce_fail(err, EINVAL, "run id '%s' cannot name a file", run_id);
     ce_autofree char *folder = ce_format("%s/journal", state_dir);
@@ -280,7 +290,7 @@ int ce_journal_create(const char *state_dir, const char *run_id,
         return ce_fail_memory(err);
     CE_TRY(create_file(journal, err));
     ce_seam_step("journal: created");
-    int r = append(journal, opening(run_id), 0, true, err);
+    int r = append(journal, opening(run_id, more), 0, true, err);
     if (r == 0)
         r = ce_folder_sync(absolute, err);
     if (r == 0)

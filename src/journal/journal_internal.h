@@ -35,6 +35,16 @@ int ce_journal_open(const char *path, const struct ce_undo_op *const *ops,
 /* Frees it, and its locks. The file stays. NULL is fine. */
 void ce_journal_free(struct ce_journal *journal);
 
+/* ce_journal_create(), with more keys in the first record. */
+int ce_journal_create_with(const char *state_dir, const char *run_id,
+                           const struct ce_undo_op *const *ops, json_t *more,
+                           struct ce_journal **ret_journal, struct ce_error *err);
+/* Calls `each` for every journal of a state folder; goes on after a failure and returns the first.
+ */
+typedef int ce_journal_fn(struct ce_journal *journal, void *ctx, struct ce_error *err);
+int ce_journal_each(const char *state_dir, const struct ce_undo_op *const *ops,
+                    ce_journal_fn *each, void *ctx, struct ce_error *err);
+
 /* Waits for the lock for at most `timeout` ns (0: does not wait; negative: for ever). 0, -EAGAIN,
  * or -errno. */
 int ce_journal_lock(struct ce_journal *journal, enum ce_journal_lock lock, int64_t timeout);

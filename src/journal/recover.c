@@ -22,11 +22,8 @@ static void autofolder(DIR **folder)
         (void)closedir(*folder);
 }
 
-typedef int journal_fn(struct ce_journal *journal, void *ctx, struct ce_error *err);
-
-/* Calls `each` for every journal; goes on after a failure and returns the first. */
-static int each_journal(const char *state_dir, const struct ce_undo_op *const *ops,
-                        journal_fn *each, void *ctx, struct ce_error *err)
+int ce_journal_each(const char *state_dir, const struct ce_undo_op *const *ops,
+                    ce_journal_fn *each, void *ctx, struct ce_error *err)
 {
     ce_autofree char *path = ce_format("%s/journal", state_dir);
     if (!path)
@@ -138,7 +135,7 @@ int ce_journal_recover(const char *state_dir, const struct ce_undo_op *const *op
                        struct ce_recovery *ret, struct ce_error *err)
 {
     struct ce_recovery counts = {0};
-    int r = each_journal(state_dir, ops, recover_one, &counts, err);
+    int r = ce_journal_each(state_dir, ops, recover_one, &counts, err);
     if (ret)
         *ret = counts;
     return r;
@@ -163,5 +160,5 @@ static int list_one(struct ce_journal *journal, void *ctx, struct ce_error *err)
 
 int ce_journal_list(const char *state_dir, json_t *list, struct ce_error *err)
 {
-    return each_journal(state_dir, NULL, list_one, list, err);
+    return ce_journal_each(state_dir, NULL, list_one, list, err);
 }

@@ -91,6 +91,9 @@ void ce_replay_done(struct ce_replay *replay)
         note_done(&replay->notes[i]);
     free(replay->notes);
     free(replay->run);
+    free(replay->experiment);
+    free(replay->fault);
+    json_decref(replay->claims);
     *replay = (struct ce_replay){0};
 }
 
@@ -116,16 +119,21 @@ static int take_open(struct ce_replay *replay, const json_t *payload)
 {
     int version, pid;
     json_int_t start;
-    const char *run, *boot;
+    const char *run, *boot, *experiment = NULL, *fault = NULL;
+    json_t *claims = NULL;
     if (replay->run ||
-        json_unpack((json_t *)payload, "{s:i, s:s, s:s, s:i, s:I}", "version", &version, "run",
-                    &run, "boot", &boot, "pid", &pid, "start", &start) < 0)
+        json_unpack((json_t *)payload, "{s:i, s:s, s:s, s:i, s:I, s?s, s?s, s?o}", "version",
+                    &version, "run", &run, "boot", &boot, "pid", &pid, "start", &start,
+                    "experiment", &experiment, "fault", &fault, "claims", &claims) < 0)
         return -EBADMSG;
     if (version != CE_JOURNAL_VERSION || strlen(boot) >= sizeof replay->boot)
         return -EBADMSG;
     replay->run = strdup(run);
-    if (!replay->run)
+    replay->experiment = experiment ? strdup(experiment) : NULL;
+    replay->fault = fault ? strdup(fault) : NULL;
+    if (!replay->run || (experiment && !replay->experiment) || (fault && !replay->fault))
         return -ENOMEM;
+    replay->claims = json_incref(claims);
     memcpy(replay->boot, boot, strlen(boot) + 1);
     replay->owner = (struct ce_process_id){.pid = pid, .start = (uint64_t)start};
     return 0;

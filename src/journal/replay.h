@@ -41,7 +41,9 @@ struct ce_note {
 
 /* What has been read so far. Start from zero; ended by ce_replay_done(). */
 struct ce_replay {
-    char *run; /* NULL until the first record was read */
+    char *run;                /* NULL until the first record was read */
+    char *experiment, *fault; /* NULL: it claims nothing */
+    json_t *claims;           /* see claim.h; may be NULL */
     struct ce_process_id owner;
     char boot[CE_BOOT_ID_SIZE];
     struct ce_note *notes; /* by rising id */
