@@ -50,7 +50,20 @@ struct cli_args {
     bool dry_run, json, help, fail_fast, resume, release;
     uint64_t parallel;
 
+    /* metrics */
+    const char *gateway, *job;
+
+    /* the history */
+    const char *db; /* "none": nothing is recorded */
+    const char *layer, *fault, *status, *verdict, *profile, *name, *tag, *since, *until, *sort;
+    const char *format;
+    double score_low, score_high; /* negative: not given */
+    uint64_t most, days, keep_days, keep_runs, seconds;
+    bool document;
+    struct cli_list rest; /* operands after the second */
+
     /* schedule */
+    const char *metrics;
     bool once, systemd;
     uint64_t list;
 
@@ -74,7 +87,7 @@ enum cli_kind {
     CLI_LIST,  /* struct cli_list */
     CLI_SEED,  /* struct cli_seed: a whole number in 0..2^63-1 */
     CLI_SCORE, /* double in 0..100 */
-    CLI_COUNT, /* uint64_t: a whole number in 0..10^9 */
+    CLI_COUNT, /* uint64_t: a whole number in `least`..`most` */
     CLI_FAULT, /* struct cli_faults: one more */
     CLI_PARAM, /* struct cli_faults: a parameter of the last one */
 };
@@ -88,6 +101,7 @@ struct cli_option {
     char letter; /* `-o` for short; 0: there is none */
     const char
         *both; /* it shares a line of --help with the next one: what that line says; or NULL */
+    uint64_t least, most; /* of a count; both 0: 0..10^9 */
 };
 
 /* Rows that several commands share. */
@@ -100,7 +114,7 @@ struct cli_option {
 #define CLI_OPTIONS_SEED_PARALLEL \
     {"seed", CLI_SEED, CLI_FIELD(seed), "N", "seed of experiments that state none", \
      .both = "seed where none is stated; how many may run at once"}, \
-    {"parallel", CLI_COUNT, CLI_FIELD(parallel), "N", "how many may run at once"}
+    {"parallel", CLI_COUNT, CLI_FIELD(parallel), "N", "how many may run at once", .least = 1, .most = 64}
 #define CLI_OPTION_FAIL_FAST \
     {"fail-fast", CLI_FLAG, CLI_FIELD(fail_fast), NULL, "end when one does not pass"}
 #define CLI_OPTIONS_END_EARLY \
@@ -115,17 +129,35 @@ struct cli_option {
     {"report", CLI_LIST, CLI_FIELD(reports), "FORMAT=PATH", "a report, -: instead of the text (repeatable)"}
 #define CLI_OPTION_HITS \
     {"hits", CLI_TEXT, CLI_FIELD(hits), "FILE", "a line of JSON for each hit on a live request"}
+#define CLI_OPTION_GATEWAY \
+    {"gateway", CLI_TEXT, CLI_FIELD(gateway), "URL", "the Pushgateway"}
 #define CLI_OPTION_STATE_DIR \
     {"state-dir", CLI_TEXT, CLI_FIELD(state_dir), "DIR", "where the undo journal lives"}
+#define CLI_OPTIONS_STATE_AND_DB \
+    {"state-dir", CLI_TEXT, CLI_FIELD(state_dir), "DIR", "where the undo journal lives", \
+     .both = "where the journal lives; the history (none: record none)"}, \
+    {"db", CLI_TEXT, CLI_FIELD(db), "FILE", "the history that runs are recorded in; none: in none"}
+#define CLI_OPTION_DB \
+    {"db", CLI_TEXT, CLI_FIELD(db), "FILE", "the history (default: history.db in the state folder)"}
 #define CLI_OPTION_JSON \
     {"json", CLI_FLAG, CLI_FIELD(json), NULL, "print one JSON document and nothing else"}
 #define CLI_OPTION_HELP \
     {"help", CLI_FLAG, CLI_FIELD(help), NULL, "print this", 'h'}
+/* What is run, of the document; how it ends; and all that `run` and `gate` have in common. */
+#define CLI_OPTIONS_SUITE \
+    CLI_OPTIONS_WHICH, CLI_OPTION_SET, CLI_OPTIONS_SEED_PARALLEL
+#define CLI_OPTIONS_LAST \
+    CLI_OPTIONS_STATE_AND_DB, CLI_OPTION_JSON, CLI_OPTION_HELP, CLI_END_OPTIONS
+#define CLI_OPTIONS_RUN \
+    CLI_OPTIONS_SUITE, CLI_OPTIONS_END_EARLY, CLI_OPTION_DRY_RUN, CLI_OPTION_REPORT, \
+    CLI_OPTION_HITS, CLI_OPTIONS_LAST
 /* clang-format on */
 #define CLI_END_OPTIONS                                                                            \
     {                                                                                              \
         .name = NULL                                                                               \
     }
+
+struct cli_progress;
 
 /* ---- commands ---- */
 
@@ -133,7 +165,7 @@ struct cli_command {
     const char *name;    /* "run"; of a group with the group's word: "data inject" */
     const char *operand; /* "FILE", "FAULT", or NULL when there is none */
     const char *second;  /* a second one, or NULL */
-    bool second_optional;
+    bool second_optional, second_repeats;
     const char *summary; /* a line of `chaoseater --help` */
     const char *details; /* what `chaoseater NAME --help` says, lines of at most 100 columns; may be
                             "" */
@@ -144,7 +176,10 @@ struct cli_command {
 
 extern const struct cli_command cmd_demo, cmd_run, cmd_gate, cmd_validate, cmd_schema, cmd_faults,
     cmd_explain, cmd_doctor, cmd_recover, cmd_status, cmd_stop, cmd_data_inject, cmd_data_revert,
-    cmd_data_diff, cmd_data_profile, cmd_data_key, cmd_data_switch, cmd_proxy, cmd_schedule;
+    cmd_data_diff, cmd_data_profile, cmd_data_key, cmd_data_switch, cmd_proxy, cmd_schedule,
+    cmd_metrics_delete, cmd_metrics_send, cmd_history_list, cmd_history_show, cmd_history_query,
+    cmd_history_trends, cmd_history_compare, cmd_history_summary, cmd_history_export,
+    cmd_history_import, cmd_history_prune, cmd_compare;
 
 /* Parses what follows the command's name. Returns CE_EXIT_PASSED, or CE_EXIT_USAGE with a sentence
  * that helps. End with cli_args_done(), also after a failure. */
@@ -194,13 +229,19 @@ int cli_document_open(const struct cli_args *args, struct ce_document **ret_doc,
  * ce_document_free(). */
 int cli_document_load(const struct cli_args *args, struct ce_document **ret_doc,
                       struct ce_error *err);
+/* What the command line says about a suite; `progress` is where it is shown. */
+struct ce_suite_options cli_suite_options(const struct cli_args *args,
+                                          struct cli_progress *progress);
 /* Runs it with live progress; SIGINT and SIGTERM end it in order. Returns CE_EXIT_PASSED when it
  * could be started, whatever came of it. Free *ret_results with ce_results_free(). */
 int cli_suite_run(const struct ce_document *doc, const struct cli_args *args, bool both_profiles,
                   struct ce_results **ret_results, struct ce_error *err);
+/* Says on stderr what was lost that is no part of the results: hits, pushed metrics, history. */
+void cli_results_warn(const struct ce_results *results, const struct cli_args *args);
 /* What a failed ce_suite_run(), or ce_toolkit_run(), means for the exit code. */
 int cli_run_exit(int r);
-/* Whether every --report can be written, before anything runs. Returns an exit code. */
+/* Whether every --report and --hits can be written, each to a file of its own, before anything
+ * runs. Returns an exit code. */
 int cli_reports_check(const struct cli_args *args, struct ce_error *err);
 /* Writes every --report. Returns CE_EXIT_PASSED or CE_EXIT_FAILED. */
 int cli_reports_write(const struct ce_results *results, const struct cli_args *args);
@@ -219,6 +260,41 @@ int cli_toolkit_run(const struct ce_document *doc, const struct cli_args *args, 
                     struct ce_error *err);
 int cli_toolkit_validate(const struct ce_document *doc, const struct cli_args *args,
                          struct ce_error *err);
+
+/* ---- the history ---- */
+
+/* Where runs are recorded: as --db says. */
+void cli_history_options(struct ce_suite_options *options, const struct cli_args *args);
+/* What a failed ce_history_ function means for the exit code. */
+int cli_history_exit(int r);
+/* Opens what --db and --state-dir say. Returns an exit code. */
+int cli_history_open(const struct cli_args *args, bool write, struct ce_history **ret_history,
+                     struct ce_error *err);
+/* Which runs are meant by --layer, --name and so on. */
+struct ce_history_filter cli_history_filter(const struct cli_args *args);
+#define CLI_OPTIONS_FILTER \
+    {"name", CLI_TEXT, CLI_FIELD(name), "PATTERN", "of that name; *, ? and [...] as in a shell", \
+     .both = "of that name (*, ?, [...] as in a shell); with that tag"}, \
+    {"tag", CLI_TEXT, CLI_FIELD(tag), "TAG", "with that tag"}, \
+    {"layer", CLI_TEXT, CLI_FIELD(layer), "LAYER", "data, model or infrastructure", \
+     .both = "of that layer (data, model, infrastructure), that fault"}, \
+    {"fault", CLI_TEXT, CLI_FIELD(fault), "FAULT", "of that fault"}, \
+    {"status", CLI_TEXT, CLI_FIELD(status), "STATUS", "that ended so: completed, failed, ...", \
+     .both = "that ended so (completed, ...), with that verdict"}, \
+    {"verdict", CLI_TEXT, CLI_FIELD(verdict), "VERDICT", "passed, deviated, inconclusive or invalid"}, \
+    {"min-score", CLI_SCORE, CLI_FIELD(score_low), "N", "with at least that score", \
+     .both = "with such a score, 0..100"}, \
+    {"max-score", CLI_SCORE, CLI_FIELD(score_high), "N", "with at most that score"}, \
+    {"since", CLI_TEXT, CLI_FIELD(since), "TIME", "begun since then: 2026-11-22, 7d, 12h", \
+     .both = "begun then: 2026-11-22T10:00:00Z, 2026-11-22, 7d, 12h"}, \
+    {"until", CLI_TEXT, CLI_FIELD(until), "TIME", "begun until then"}, \
+    {"profile", CLI_TEXT, CLI_FIELD(profile), "PROFILE", "of that embedded pipeline: naive or hardened"}
+/* A text that others wrote, in a column of that width; without control characters. Cut if it is
+ * longer. Width 0: as it is. */
+void cli_print_cell(FILE *out, const char *text, int width);
+/* A number in a column; "-" for null. */
+void cli_print_number(const json_t *value, int width, const char *format)
+    __attribute__((format(printf, 3, 0)));
 
 /* ---- tables ---- */
 

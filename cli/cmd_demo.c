@@ -22,16 +22,20 @@ static char *join(const char *folder, const char *name)
 static int write_reports(const struct ce_results *results, const char *folder, bool say,
                          struct ce_error *err)
 {
-    char *text = join(folder, "report.txt"), *json = join(folder, "report.json");
-    int exit_code = text && json ? CE_EXIT_PASSED : cli_fail_memory(err);
-    if (exit_code == CE_EXIT_PASSED)
-        exit_code = cli_report_write(results, "text", text);
-    if (exit_code == CE_EXIT_PASSED)
-        exit_code = cli_report_write(results, "json", json);
-    if (exit_code == CE_EXIT_PASSED && say)
-        printf("\nReports: %s, %s\n", text, json);
-    free(text);
-    free(json);
+    static const struct {
+        const char *format, *name;
+    } reports[] = {{"text", "report.txt"}, {"json", "report.json"}, {"html", "report.html"}};
+    int exit_code = CE_EXIT_PASSED;
+    for (size_t i = 0; i < sizeof reports / sizeof reports[0] && exit_code == CE_EXIT_PASSED; i++) {
+        char *path = join(folder, reports[i].name);
+        exit_code =
+            path ? cli_report_write(results, reports[i].format, path) : cli_fail_memory(err);
+        if (exit_code == CE_EXIT_PASSED && say)
+            printf("%s%s", i == 0 ? "\nReports: " : ", ", path);
+        free(path);
+    }
+    if (say)
+        puts("");
     return exit_code;
 }
 
@@ -101,7 +105,7 @@ static const struct cli_option options[] = {
     CLI_OPTIONS_SEED_PARALLEL,
     CLI_OPTION_REPORT,
     CLI_OPTION_HITS,
-    CLI_OPTION_STATE_DIR,
+    CLI_OPTIONS_STATE_AND_DB,
     CLI_OPTION_JSON,
     CLI_OPTION_HELP,
     CLI_END_OPTIONS,

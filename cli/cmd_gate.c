@@ -37,17 +37,7 @@ static const struct cli_option options[] = {
      .both = "a report to compare with; points that may be lost (5)"},
     {"max-drop", CLI_SCORE, CLI_FIELD(max_drop), "N",
      "points that an experiment may have lost since (default 5), besides noise"},
-    CLI_OPTIONS_WHICH,
-    CLI_OPTION_SET,
-    CLI_OPTIONS_SEED_PARALLEL,
-    CLI_OPTIONS_END_EARLY,
-    CLI_OPTION_DRY_RUN,
-    CLI_OPTION_REPORT,
-    CLI_OPTION_HITS,
-    CLI_OPTION_STATE_DIR,
-    CLI_OPTION_JSON,
-    CLI_OPTION_HELP,
-    CLI_END_OPTIONS,
+    CLI_OPTIONS_RUN,
 };
 
 const struct cli_command cmd_gate = {

@@ -7,11 +7,7 @@ static int run(const struct cli_args *args, struct ce_error *err)
     return cli_run_file(args, NULL, err);
 }
 
-static const struct cli_option options[] = {
-    CLI_OPTIONS_WHICH,  CLI_OPTION_SET,    CLI_OPTIONS_SEED_PARALLEL, CLI_OPTIONS_END_EARLY,
-    CLI_OPTION_DRY_RUN, CLI_OPTION_REPORT, CLI_OPTION_HITS,           CLI_OPTION_STATE_DIR,
-    CLI_OPTION_JSON,    CLI_OPTION_HELP,   CLI_END_OPTIONS,
-};
+static const struct cli_option options[] = {CLI_OPTIONS_RUN};
 
 const struct cli_command cmd_run = {
     .name = "run",

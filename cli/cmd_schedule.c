@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,6 +18,20 @@ static void list_done(struct cli_list *list)
     for (size_t i = 0; i < list->count; i++)
         free((char *)list->items[i]);
     free(list->items);
+}
+
+/* Of strftime; none of those that would make a folder or a line of their own. */
+static const char placeholders[] = "aAbBCdeFgGhHIjkmMpPrRsSTuUVwWXyYzZ%";
+
+static int check_placeholders(const char *report, struct ce_error *err)
+{
+    for (const char *p = strchr(report, '%'); p; p = strchr(p + 2, '%'))
+        if (p[1] == '\0' || !strchr(placeholders, p[1]))
+            return cli_fail(err, CE_EXIT_USAGE, EINVAL,
+                            "--report: '%s' has '%%%.1s', which is no placeholder for a time such "
+                            "as %%Y, %%m, %%d, %%H, %%M or %%S; %%%% is a percent sign",
+                            report, p + 1);
+    return CE_EXIT_PASSED;
 }
 
 /* The --report options with the placeholders of their paths filled in, as strftime() does. */
@@ -46,7 +61,11 @@ static int reports_now(const struct cli_args *args, struct cli_list *ret_reports
 static int check_reports(const struct cli_args *args, struct ce_error *err)
 {
     struct cli_args now = *args;
-    int exit_code = reports_now(args, &now.reports, err);
+    int exit_code = CE_EXIT_PASSED;
+    for (size_t i = 0; i < args->reports.count && exit_code == CE_EXIT_PASSED; i++)
+        exit_code = check_placeholders(args->reports.items[i], err);
+    if (exit_code == CE_EXIT_PASSED)
+        exit_code = reports_now(args, &now.reports, err);
     if (exit_code != CE_EXIT_PASSED)
         return exit_code;
     exit_code = cli_reports_check(&now, err);
@@ -111,9 +130,7 @@ static void show_end(struct foreground *shown, const struct ce_schedule_event *e
         fprintf(stderr, "chaoseater: due at %s: %s\n", event->due, event->reason);
     if (!event->results)
         return;
-    if (ce_results_hits_lost(event->results))
-        fprintf(stderr, "chaoseater: '%s' could not be written: hits are missing in it\n",
-                shown->args->hits);
+    cli_results_warn(event->results, shown->args);
     if (reports_now(shown->args, &now.reports, &err) != CE_EXIT_PASSED) {
         shown->failed = true;
         return;
@@ -147,22 +164,37 @@ static void on_event(void *ctx, const struct ce_schedule_event *event)
     }
 }
 
+/* What --metrics asks for; NULL when it was not given. */
+static int serve_metrics(const struct cli_args *args, struct ce_metrics **ret_metrics,
+                         struct ce_error *err)
+{
+    struct ce_metrics *metrics = NULL;
+    char *url = NULL, *folder = args->state_dir ? strdup(args->state_dir) : ce_state_dir();
+    if (!folder)
+        return cli_fail_memory(err);
+    int r = ce_metrics_new(folder, &metrics, err);
+    free(folder);
+    if (r >= 0)
+        r = ce_metrics_serve(metrics, args->metrics, &url, err);
+    if (r < 0) {
+        ce_metrics_free(metrics);
+        return r == -EINVAL ? CE_EXIT_USAGE : CE_EXIT_FAILED;
+    }
+    if (!args->json)
+        fprintf(stderr, "chaoseater: metrics at %s\n", url);
+    ce_string_free(url);
+    *ret_metrics = metrics;
+    return CE_EXIT_PASSED;
+}
+
 static int run_foreground(const struct ce_document *doc, const struct cli_args *args,
-                          struct ce_error *err)
+                          struct ce_metrics *metrics, struct ce_error *err)
 {
     struct foreground shown = {.args = args};
     struct cli_signals before;
-    const struct ce_suite_options suite = {
-        .state_dir = args->state_dir,
-        .has_seed = args->seed.given,
-        .seed = args->seed.value,
-        .parallel = (unsigned)args->parallel,
-        .fail_fast = args->fail_fast,
-        .hits = args->hits,
-        .signal = cli_signals_catch(&before),
-        .progress = cli_progress_show,
-        .progress_ctx = &shown.progress,
-    };
+    struct ce_suite_options suite = cli_suite_options(args, &shown.progress);
+    suite.metrics = metrics;
+    suite.signal = cli_signals_catch(&before);
     cli_progress_start(&shown.progress, args->json);
     const struct ce_schedule_options options = {
         .suite = &suite,
@@ -182,6 +214,17 @@ static int run_foreground(const struct ce_document *doc, const struct cli_args *
         shown.failed = true;
     /* What could not be put back outweighs a report that could not be written. */
     return shown.failed && exit_code != CE_EXIT_DIRTY ? CE_EXIT_FAILED : exit_code;
+}
+
+static int run_and_serve(const struct ce_document *doc, const struct cli_args *args,
+                         struct ce_error *err)
+{
+    struct ce_metrics *metrics = NULL;
+    int exit_code = args->metrics ? serve_metrics(args, &metrics, err) : CE_EXIT_PASSED;
+    if (exit_code == CE_EXIT_PASSED)
+        exit_code = run_foreground(doc, args, metrics, err);
+    ce_metrics_free(metrics);
+    return exit_code;
 }
 
 /* ---- the next times ---- */
@@ -231,7 +274,7 @@ static int make_command(const struct cli_args *args, const char *program, const 
     command[n++] = file;
     for (size_t i = 0; i < CLI_LENGTH(lists); i++) {
         for (size_t k = 0; k < lists[i].list->count; k++) {
-            if (n + 12 > COMMAND_MAX)
+            if (n + 16 > COMMAND_MAX)
                 return cli_fail(err, CE_EXIT_USAGE, E2BIG, "too many options for a service");
             if (lists[i].list == &args->reports && strchr(lists[i].list->items[k], '%'))
                 return cli_fail(err, CE_EXIT_USAGE, EINVAL,
@@ -250,6 +293,10 @@ static int make_command(const struct cli_args *args, const char *program, const 
     if (args->state_dir) {
         command[n++] = "--state-dir";
         command[n++] = args->state_dir;
+    }
+    if (args->db) {
+        command[n++] = "--db";
+        command[n++] = args->db;
     }
     if (args->hits) {
         command[n++] = "--hits";
@@ -326,41 +373,67 @@ static int print_systemd(const struct ce_document *doc, const struct cli_args *a
 
 /* ---- the command ---- */
 
+static int check_out(const char *folder, struct ce_error *err)
+{
+    struct stat info;
+    int code = stat(folder, &info) < 0           ? errno
+               : !S_ISDIR(info.st_mode)          ? ENOTDIR
+               : access(folder, W_OK | X_OK) < 0 ? errno
+                                                 : 0;
+    return code == 0 ? CE_EXIT_PASSED
+                     : cli_fail(err, CE_EXIT_USAGE, code, "--out: cannot write into '%s': %s",
+                                folder, strerror(code));
+}
+
+/* What is asked for instead of running anything goes with nothing that is about running. */
+static int check_options(const struct cli_args *args, struct ce_error *err)
+{
+    const char *instead = args->list > 0 ? "list" : "systemd";
+    const char *other = args->list > 0 && args->systemd ? "systemd"
+                        : args->once                    ? "once"
+                        : args->metrics                 ? "metrics"
+                                                        : NULL;
+    if ((args->list > 0 || args->systemd) && other)
+        return cli_fail(err, CE_EXIT_USAGE, EINVAL,
+                        "--%s runs nothing and does not go with --%s: leave one of them out",
+                        instead, other);
+    if (args->out && !args->systemd)
+        return cli_fail(err, CE_EXIT_USAGE, EINVAL, "--out goes with --systemd");
+    return args->out ? check_out(args->out, err) : CE_EXIT_PASSED;
+}
+
 static int run(const struct cli_args *args, struct ce_error *err)
 {
     struct ce_document *doc = NULL;
-    if (args->list > 1000)
-        return cli_fail(err, CE_EXIT_USAGE, EINVAL, "--list: at most 1000 times are listed");
-    if (args->out && !args->systemd)
-        return cli_fail(err, CE_EXIT_USAGE, EINVAL, "--out goes with --systemd");
-    int exit_code = check_reports(args, err);
+    int exit_code = check_options(args, err);
+    if (exit_code == CE_EXIT_PASSED)
+        exit_code = check_reports(args, err);
     if (exit_code == CE_EXIT_PASSED)
         exit_code = cli_document_load(args, &doc, err);
     if (exit_code != CE_EXIT_PASSED)
         return exit_code;
     exit_code = args->list > 0  ? print_list(doc, args, err)
                 : args->systemd ? print_systemd(doc, args, err)
-                                : run_foreground(doc, args, err);
+                                : run_and_serve(doc, args, err);
     ce_document_free(doc);
     return exit_code;
 }
 
 static const struct cli_option options[] = {
     {"once", CLI_FLAG, CLI_FIELD(once), NULL, "wait for what is due next, run it, and exit"},
-    {"list", CLI_COUNT, CLI_FIELD(list), "N", "print the next N times of each schedule, and exit"},
+    {"list", CLI_COUNT, CLI_FIELD(list), "N", "print the next N times of each schedule, and exit",
+     .least = 1, .most = 1000},
     {"systemd", CLI_FLAG, CLI_FIELD(systemd), NULL, "print a service and a timer for systemd",
      .both = "print a service and a timer for systemd; or files there"},
     {"out", CLI_TEXT, CLI_FIELD(out), "DIR", "write those to files there", 'o'},
-    CLI_OPTIONS_WHICH,
-    CLI_OPTION_SET,
-    CLI_OPTIONS_SEED_PARALLEL,
+    CLI_OPTIONS_SUITE,
     CLI_OPTION_FAIL_FAST,
     CLI_OPTION_REPORT,
+    {"metrics", CLI_TEXT, CLI_FIELD(metrics), "ADDRESS",
+     "answer Prometheus at http://ADDRESS/metrics",
+     .both = "answer Prometheus at http://ADDRESS/metrics; log hits"},
     CLI_OPTION_HITS,
-    CLI_OPTION_STATE_DIR,
-    CLI_OPTION_JSON,
-    CLI_OPTION_HELP,
-    CLI_END_OPTIONS,
+    CLI_OPTIONS_LAST,
 };
 
 const struct cli_command cmd_schedule = {

@@ -47,6 +47,8 @@ static int status(const struct cli_args *args, struct ce_error *err)
     if (!report)
         return CE_EXIT_FAILED;
     print_live(json_object_get(report, "live"));
+    if (json_is_true(json_object_get(report, "stopped")))
+        puts("stopped: no run may begin until `chaoseater stop --release`");
     json_decref(report);
     return CE_EXIT_PASSED;
 }

@@ -17,14 +17,21 @@ static const struct {
     {"Run:", &cmd_demo}, {NULL, &cmd_run}, {NULL, &cmd_gate}, {NULL, &cmd_schedule},
     {NULL, &cmd_proxy},
     {"Look up:", &cmd_validate}, {NULL, &cmd_schema}, {NULL, &cmd_faults}, {NULL, &cmd_explain},
+    {NULL, &cmd_compare},
     {"This host:", &cmd_doctor}, {NULL, &cmd_status}, {NULL, &cmd_recover}, {NULL, &cmd_stop},
     {NULL, &cmd_data_inject}, {NULL, &cmd_data_revert}, {NULL, &cmd_data_diff},
     {NULL, &cmd_data_profile}, {NULL, &cmd_data_key}, {NULL, &cmd_data_switch},
+    {NULL, &cmd_metrics_delete}, {NULL, &cmd_metrics_send},
+    {NULL, &cmd_history_list}, {NULL, &cmd_history_show}, {NULL, &cmd_history_query},
+    {NULL, &cmd_history_trends}, {NULL, &cmd_history_compare}, {NULL, &cmd_history_summary},
+    {NULL, &cmd_history_export}, {NULL, &cmd_history_import}, {NULL, &cmd_history_prune},
 };
 static const struct {
     const char *name, *summary; /* commands "name ..." share a line of `chaoseater --help` */
 } groups[] = {
     {"data", "faults in files of data: inject, revert, diff, profile, key, switch"},
+    {"history", "past runs: list, show, trends, compare, query, summary, export"},
+    {"metrics", "what a Pushgateway has: delete, send"},
 };
 /* clang-format on */
 
@@ -172,7 +179,13 @@ static int run_command(char **argv, struct ce_error *err)
     const struct cli_command *command = find_command(argv, err);
     if (!command)
         return CE_EXIT_USAGE;
-    struct cli_args args = {.min_score = 70, .max_drop = -1};
+    struct cli_args args = {.min_score = 70,
+                            .max_drop = -1,
+                            .score_low = -1,
+                            .score_high = -1,
+                            .most = 50,
+                            .days = 30,
+                            .seconds = 10};
     int exit_code = cli_args_parse(command, argv + words_of(command->name), &args, err);
     if (exit_code == CE_EXIT_PASSED && args.help)
         exit_code = cli_command_help(command, args.json, err);

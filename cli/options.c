@@ -113,13 +113,16 @@ static int set_score(double *score, const char *name, const char *text, struct c
     return CE_EXIT_PASSED;
 }
 
-static int set_count(uint64_t *count, const char *name, const char *text, struct ce_error *err)
+static int set_count(uint64_t *count, const struct cli_option *option, const char *text,
+                     struct ce_error *err)
 {
     char *end;
+    uint64_t most = option->most > 0 ? option->most : 1000000000;
     unsigned long long value = strtoull(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || value > 1000000000)
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || value < option->least || value > most)
         return cli_fail(err, CE_EXIT_USAGE, EINVAL,
-                        "--%s: '%s' is not a whole number from 0 to 1000000000", name, text);
+                        "--%s: '%s' is not a whole number from %" PRIu64 " to %" PRIu64,
+                        option->name, text, option->least, most);
     *count = value;
     return CE_EXIT_PASSED;
 }
@@ -171,7 +174,7 @@ static int set_option(const struct cli_option *option, const char *text, struct 
     case CLI_SCORE:
         return set_score(field, option->name, text, err);
     case CLI_COUNT:
-        return set_count(field, option->name, text, err);
+        return set_count(field, option, text, err);
     case CLI_FAULT:
         return append_fault(field, text, err);
     case CLI_PARAM:
@@ -227,6 +230,8 @@ static int take_operand(const struct cli_command *command, const char *word, str
         args->operand = word;
     else if (command->second && !args->second)
         args->second = word;
+    else if (command->second_repeats)
+        return append(&args->rest, word, err);
     else if (command->second)
         return cli_fail(err, CE_EXIT_USAGE, EINVAL, "%s takes %s and %s, and '%s' is a third one",
                         command->name, command->operand, command->second, word);
@@ -275,6 +280,7 @@ void cli_args_done(struct cli_args *args)
     free(args->set.items);
     free(args->reports.items);
     free(args->dialect.items);
+    free(args->rest.items);
     for (size_t i = 0; i < args->faults.count; i++)
         free(args->faults.items[i].params.items);
     free(args->faults.items);

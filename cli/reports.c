@@ -7,6 +7,7 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -41,35 +42,90 @@ static const char *step_summary(void)
     return path && path[0] != '\0' ? path : NULL;
 }
 
-/* A run may take an hour: learn before it, not after, that its report cannot be kept. */
-static int path_check(const char *path, struct ce_error *err)
+/* Free it. NULL: no memory. */
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+}
+
+/* A run may take an hour: learn before it, not after, that what it yields cannot be kept. */
+static int path_check(const char *option, const char *path, struct ce_error *err)
 {
     struct stat info;
     if (stat(path, &info) == 0) {
         if (S_ISDIR(info.st_mode))
-            return cli_fail(err, CE_EXIT_USAGE, EISDIR, "--report: '%s' is a folder", path);
+            return cli_fail(err, CE_EXIT_USAGE, EISDIR, "%s: '%s' is a folder", option, path);
         if (access(path, W_OK) == 0)
             return CE_EXIT_PASSED;
-        return cli_fail(err, CE_EXIT_USAGE, errno, "--report: cannot write '%s': %s", path,
+        return cli_fail(err, CE_EXIT_USAGE, errno, "%s: cannot write '%s': %s", option, path,
                         strerror(errno));
     }
     /* ENOENT where something stands nevertheless: a link to nowhere. */
     struct stat link;
     if (errno != ENOENT || lstat(path, &link) == 0)
-        return cli_fail(err, CE_EXIT_USAGE, errno, "--report: cannot write '%s': %s", path,
+        return cli_fail(err, CE_EXIT_USAGE, errno, "%s: cannot write '%s': %s", option, path,
                         strerror(errno));
-    const char *slash = strrchr(path, '/');
-    char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+    char *folder = folder_of(path);
     if (!folder)
         return cli_fail_memory(err);
     int exit_code = CE_EXIT_PASSED;
     if (access(folder, W_OK | X_OK) < 0)
-        exit_code =
-            cli_fail(err, CE_EXIT_USAGE, errno, "--report: cannot write '%s': folder '%s': %s",
-                     path, folder, strerror(errno));
+        exit_code = cli_fail(err, CE_EXIT_USAGE, errno, "%s: cannot write '%s': folder '%s': %s",
+                             option, path, folder, strerror(errno));
     free(folder);
     return exit_code;
 }
+
+/* ---- each file once ---- */
+
+/* Where it is, or is to be, without links; NULL: nothing there is kept, or there is no memory. What
+ * goes to the step's summary is added to it. */
+static char *place_of(const char *path)
+{
+    struct stat info;
+    const char *slash = strrchr(path, '/'), *summary = step_summary();
+    if (is_stdout(path) || (summary && strcmp(summary, path) == 0))
+        return NULL;
+    if (stat(path, &info) == 0)
+        return S_ISREG(info.st_mode) ? realpath(path, NULL) : NULL;
+    char *folder = folder_of(path), *real = folder ? realpath(folder, NULL) : NULL, *place = NULL;
+    if (real && asprintf(&place, "%s/%s", real, slash ? slash + 1 : path) < 0)
+        place = NULL;
+    free(folder);
+    free(real);
+    return place;
+}
+
+static bool is_same(const char *a, const char *b)
+{
+    char *place = place_of(a), *other = place_of(b);
+    bool same = place && other && strcmp(place, other) == 0;
+    free(place);
+    free(other);
+    return same;
+}
+
+/* The last of two to be written would be all that is left. */
+static int check_once(const struct cli_args *args, size_t i, struct ce_error *err)
+{
+    const char *path, *other;
+    (void)report_split(args->reports.items[i], &path);
+    if (args->hits && is_same(args->hits, path))
+        return cli_fail(err, CE_EXIT_USAGE, EINVAL,
+                        "--report: '%s' is the file of --hits; each takes a file of its own", path);
+    for (size_t k = 0; k < i; k++) {
+        (void)report_split(args->reports.items[k], &other);
+        if (is_same(other, path))
+            return cli_fail(err, CE_EXIT_USAGE, EINVAL,
+                            "--report: '%s' is the file of another report; each takes a file of "
+                            "its own",
+                            path);
+    }
+    return CE_EXIT_PASSED;
+}
+
+/* ---- all of them ---- */
 
 static int fail_format(const char *report, struct ce_error *err)
 {
@@ -88,11 +144,16 @@ static int fail_format(const char *report, struct ce_error *err)
 int cli_reports_check(const struct cli_args *args, struct ce_error *err)
 {
     size_t on_stdout = 0;
+    int exit_hits = args->hits ? path_check("--hits", args->hits, err) : CE_EXIT_PASSED;
+    if (exit_hits != CE_EXIT_PASSED)
+        return exit_hits;
     for (size_t i = 0; i < args->reports.count; i++) {
         const char *path, *report = args->reports.items[i];
         if (!report_split(report, &path))
             return fail_format(report, err);
-        int exit_code = is_stdout(path) ? CE_EXIT_PASSED : path_check(path, err);
+        int exit_code = is_stdout(path) ? CE_EXIT_PASSED : path_check("--report", path, err);
+        if (exit_code == CE_EXIT_PASSED)
+            exit_code = check_once(args, i, err);
         if (exit_code != CE_EXIT_PASSED)
             return exit_code;
         on_stdout += is_stdout(path);
@@ -108,13 +169,41 @@ int cli_reports_check(const struct cli_args *args, struct ce_error *err)
     return CE_EXIT_PASSED;
 }
 
+/* Whoever collects metrics from the file may read it at any time, and is to see all of them or
+ * those that were there. */
+static int metrics_write(const struct ce_results *results, const char *path, struct ce_error *err)
+{
+    char beside[PATH_MAX];
+    snprintf(beside, sizeof beside, "%s.%d", path, (int)getpid());
+    FILE *out = fopen(beside, "we");
+    int r = out ? ce_results_write(results, "prometheus", out, false, err) : -errno;
+    if (out && fchmod(fileno(out), 0644) < 0 && r >= 0)
+        r = -errno;
+    if (out && fclose(out) != 0 && r >= 0)
+        r = -errno;
+    if (r >= 0 && rename(beside, path) < 0)
+        r = -errno;
+    if (r < 0 && out)
+        (void)unlink(beside);
+    return r;
+}
+
+static bool is_replaced(const char *format, const char *path)
+{
+    struct stat info;
+    return strcmp(format, "prometheus") == 0 && (stat(path, &info) < 0 || S_ISREG(info.st_mode));
+}
+
 static int report_write(const struct ce_results *results, const char *format, const char *path,
                         struct ce_error *err)
 {
     const char *summary = step_summary();
     bool adds = summary && strcmp(summary, path) == 0;
-    FILE *out = fopen(path, adds ? "ae" : "we");
-    int r = out ? ce_results_write(results, format, out, false, err) : -errno;
+    bool replaced = is_replaced(format, path);
+    FILE *out = replaced ? NULL : fopen(path, adds ? "ae" : "we");
+    int r = replaced ? metrics_write(results, path, err)
+            : out    ? ce_results_write(results, format, out, false, err)
+                     : -errno;
     if (out && fclose(out) != 0 && r >= 0)
         r = -errno;
     if (r < 0)

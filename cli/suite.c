@@ -62,33 +62,51 @@ int cli_document_load(const struct cli_args *args, struct ce_document **ret_doc,
     return exit_code;
 }
 
-int cli_suite_run(const struct ce_document *doc, const struct cli_args *args, bool both_profiles,
-                  struct ce_results **ret_results, struct ce_error *err)
+struct ce_suite_options cli_suite_options(const struct cli_args *args,
+                                          struct cli_progress *progress)
 {
-    struct cli_progress progress;
-    struct cli_signals before;
     struct ce_suite_options options = {
         .state_dir = args->state_dir,
         .has_seed = args->seed.given,
         .seed = args->seed.value,
         .dry_run = args->dry_run,
-        .both_profiles = both_profiles,
         .parallel = (unsigned)args->parallel,
         .fail_fast = args->fail_fast,
         .resume = args->resume,
         .hits = args->hits,
-        .signal = cli_signals_catch(&before),
         .progress = cli_progress_show,
-        .progress_ctx = &progress,
+        .progress_ctx = progress,
     };
+    cli_history_options(&options, args);
+    return options;
+}
+
+int cli_suite_run(const struct ce_document *doc, const struct cli_args *args, bool both_profiles,
+                  struct ce_results **ret_results, struct ce_error *err)
+{
+    struct cli_progress progress;
+    struct cli_signals before;
+    struct ce_suite_options options = cli_suite_options(args, &progress);
+    options.both_profiles = both_profiles;
+    options.signal = cli_signals_catch(&before);
     cli_progress_start(&progress, args->json);
     int r = ce_suite_run(doc, &options, ret_results, err);
     cli_progress_end(&progress);
     cli_signals_release(&before);
-    if (r == 0 && ce_results_hits_lost(*ret_results))
+    if (r == 0)
+        cli_results_warn(*ret_results, args);
+    return cli_run_exit(r);
+}
+
+void cli_results_warn(const struct ce_results *results, const struct cli_args *args)
+{
+    if (ce_results_hits_lost(results))
         fprintf(stderr, "chaoseater: '%s' could not be written: hits are missing in it\n",
                 args->hits);
-    return cli_run_exit(r);
+    if (ce_results_history_problem(results))
+        fprintf(stderr, "chaoseater: %s\n", ce_results_history_problem(results));
+    if (ce_results_push_warning(results))
+        fprintf(stderr, "chaoseater: %s\n", ce_results_push_warning(results));
 }
 
 int cli_run_exit(int r)

@@ -50,10 +50,13 @@ static int run_toolkit(const struct ce_toolkit *toolkit, const struct cli_args *
         .progress = cli_progress_show,
         .progress_ctx = &progress,
     };
+    cli_history_options(&options, args);
     cli_progress_start(&progress, args->json);
     int r = ce_toolkit_run(toolkit, &options, ret_results, err);
     cli_progress_end(&progress);
     cli_signals_release(&before);
+    if (r == 0)
+        cli_results_warn(*ret_results, args);
     return cli_run_exit(r);
 }
 

@@ -148,6 +148,10 @@ struct ce_suite_options {
     bool both_profiles; /* run everything on the naive and on the hardened embedded pipeline */
     const char *hits;   /* file that gets a line of JSON for each live request that a fault hit, and
                            what was done to it; NULL: none */
+    struct ce_metrics *metrics; /* where runs say what they do; NULL: nowhere */
+    const char *db;  /* the history that runs are recorded in; NULL: history.db in the state folder.
+                        What cannot be recorded is said by ce_results_history_problem() */
+    bool no_history; /* record nothing */
     const volatile sig_atomic_t
         *signal; /* becomes SIGINT or SIGTERM when the caller wants to stop; may be NULL */
     ce_progress_fn *progress;
@@ -186,6 +190,11 @@ CE_API int ce_results_gate(struct ce_results *results, const struct ce_gate_opti
 CE_API int ce_results_exit_code(const struct ce_results *results);
 /* Whether lines are missing in the file of hits, because it could not be written. */
 CE_API bool ce_results_hits_lost(const struct ce_results *results);
+/* One sentence about metrics that the document's Pushgateway did not take; NULL: it took them all,
+ * or there is none. Valid as long as the results. */
+CE_API const char *ce_results_push_warning(const struct ce_results *results);
+/* Why runs are missing in the history, in a sentence; NULL: they are not. */
+CE_API const char *ce_results_history_problem(const struct ce_results *results);
 /* Whether every run was completed, verified and left nothing behind, whatever its verdict. */
 CE_API bool ce_results_clean(const struct ce_results *results);
 
@@ -267,6 +276,91 @@ CE_API int ce_schedule_units_json(const struct ce_document *doc, const char *sta
                                   const char *name, const char *const *command, char **ret_json,
                                   struct ce_error *err);
 
+/* ---- the history ---- */
+
+/* Every run that has ended, in an SQLite database. Runs of suites and schedules are recorded as they
+ * end (struct ce_suite_options); several processes may do so at once. What is stable for SQL is the
+ * view runs(id, name, layer, fault_type, status, verdict, resilience_score, recovery_time,
+ * accuracy_degradation, pipeline_downtime, error_count, duration, started_at, ended_at, seed, tags).
+ *
+ * A run is called by its id, by the beginning of its id, by its experiment's name (the newest run
+ * of it), or "last". Functions fail with
+ *     -ENOENT   no such file, run or name
+ *     -EINVAL   what was asked is not possible; or the file is no history
+ *     -EBADMSG  the database is damaged
+ *     -ENOTSUP  it is of a newer version
+ *     -EBUSY    others have held it for too long */
+struct ce_history;
+/* `path` NULL: history.db in `state_dir` (NULL: the default of ce_state_dir()). With `write` it is
+ * made if it is not there. Without, nothing can be changed; no file of the usual name is an empty
+ * history, none at `path` is -ENOENT. */
+CE_API int ce_history_open(const char *path, const char *state_dir, bool write,
+                           struct ce_history **ret_history, struct ce_error *err);
+CE_API void ce_history_close(struct ce_history *history); /* NULL is fine */
+
+/* Which runs are meant, and in which order. Zeroed: all of them, newest first. NULL: any. */
+struct ce_history_filter {
+    const char *layer, *fault, *status, *verdict, *profile, *tag;
+    const char *name; /* with *, ? and [...] as in a shell */
+    bool has_min_score, has_max_score;
+    double min_score, max_score;
+    const char *since, *until; /* "2026-11-22", "2026-11-22T10:00:00Z", or "7d", "12h": so long ago.
+                                  A day counts to its end */
+    /* A column of the view; METRIC or METRIC@PHASE: "p99_ms", "operations@recovery",
+     * "baseline_accuracy", or a metric of the pipeline; runs without it are left out then. ":asc"
+     * or ":desc" behind it; without, texts go up and numbers and times down. */
+    const char *sort;
+    size_t limit; /* 0: none */
+};
+/* All texts that these return are freed with ce_string_free(). `filter` NULL: all runs. */
+/* What `history list --json` prints: an array of runs, each with the columns of the view. */
+CE_API int ce_history_list_json(struct ce_history *history, const struct ce_history_filter *filter,
+                                char **ret_json, struct ce_error *err);
+/* RUN as `run --json` printed it, with "environment" beside. */
+CE_API int ce_history_show_json(struct ce_history *history, const char *run, char **ret_json,
+                                struct ce_error *err);
+/* The document that it was an experiment of, as YAML that can be run. */
+CE_API int ce_history_document(struct ce_history *history, const char *run, char **ret_text,
+                               struct ce_error *err);
+/* Those runs as results, for ce_results_write(). Free with ce_results_free(). */
+CE_API int ce_history_results(struct ce_history *history, const char *const *runs, size_t count,
+                              struct ce_results **ret_results, struct ce_error *err);
+/* The rows of one SELECT: an array of objects. It is given up after so many seconds (0: never). */
+CE_API int ce_history_query_json(struct ce_history *history, const char *sql, double seconds,
+                                 char **ret_json, struct ce_error *err);
+/* How the experiment of that name has done in the last days (0: ever): {"name", "days", "runs",
+ * "total_runs", "mean", "sd", "min", "max", "slope": points a day, "slope_ci": [low, high],
+ * "confidence", "success_rate", "change_points": [{"run", "at", "before", "after"}]}. `profile`
+ * may be NULL. */
+CE_API int ce_history_trends_json(struct ce_history *history, const char *name, size_t days,
+                                  const char *profile, char **ret_json, struct ce_error *err);
+/* {"runs", "metrics": [{"metric", "values", "differences": from the first, "best": which}]}. */
+CE_API int ce_history_compare_json(struct ce_history *history, const char *const *runs,
+                                   size_t count, char **ret_json, struct ce_error *err);
+/* {"runs", "experiments", "mean_resilience_score", ..., "success_rate", "first", "last", "statuses",
+ * "verdicts", "by_layer", "by_fault"}. */
+CE_API int ce_history_summary_json(struct ce_history *history,
+                                   const struct ce_history_filter *filter, char **ret_json,
+                                   struct ce_error *err);
+/* Writes the columns of the view to a file ("-": standard output) that appears when it is complete.
+ * `format`: "csv", "jsonl", "parquet" (-ENOTSUP without DuckDB's library). */
+CE_API int ce_history_export(struct ce_history *history, const struct ce_history_filter *filter,
+                             const char *format, const char *path, struct ce_error *err);
+
+/* The following write. */
+
+/* Adds the runs of a report that was written as "json": those that are not there yet. */
+CE_API int ce_history_import(struct ce_history *history, const char *path, size_t *ret_added,
+                             struct ce_error *err);
+/* What stays; 0: nothing is dropped for that reason. */
+struct ce_history_retention {
+    size_t days; /* runs that began so long ago, or later */
+    size_t runs; /* so many of each experiment, the newest */
+    bool dry_run; /* only count */
+};
+CE_API int ce_history_prune(struct ce_history *history, const struct ce_history_retention *keep,
+                            size_t *ret_removed, struct ce_error *err);
+
 /* ---- fault proxy ---- */
 
 /* A fault proxy in front of a model server, outside any experiment, with the rules that were added
@@ -316,6 +410,35 @@ struct ce_fault_proxy_options {
 CE_API int ce_fault_proxy_run(const struct ce_fault_proxy *proxy,
                               const struct ce_fault_proxy_options *options, char **ret_json,
                               struct ce_error *err);
+
+/* ---- metrics ---- */
+
+/* Where ce_suite_run() says in numbers what its runs do and how they end, for Prometheus:
+ * ce_suite_options.metrics. Any number of suites, one after the other or at once. */
+struct ce_metrics;
+/* `state_dir`: whose journals and stop it shows, as of ce_state_dir(). Free with ce_metrics_free().
+ */
+CE_API int ce_metrics_new(const char *state_dir, struct ce_metrics **ret_metrics,
+                          struct ce_error *err);
+CE_API void ce_metrics_free(struct ce_metrics *metrics); /* NULL is fine; ends what it serves */
+/* What is known now, in the format that a client with that field "Accept" (may be NULL) would
+ * rather have: Prometheus text or OpenMetrics. *ret_type (may be NULL) is its Content-Type, a
+ * constant. Free with ce_string_free(). NULL: no memory. Any thread. */
+CE_API char *ce_metrics_text(struct ce_metrics *metrics, const char *accept, const char **ret_type);
+/* Answers at http://ADDRESS/metrics from now on; starts a thread. *ret_url is that URL, with the
+ * real port; free it with ce_string_free(). -EINVAL: `listen` is no address; -EADDRINUSE: it is
+ * taken. */
+CE_API int ce_metrics_serve(struct ce_metrics *metrics, const char *listen, char **ret_url,
+                            struct ce_error *err);
+/* Deletes what a Pushgateway has of an experiment; it is fine when that is nothing. `job` NULL: as
+ * documents have it by default; `experiment` NULL: what is said of the host. -EINVAL: `gateway` is
+ * no URL; -EREMOTEIO: it refused. */
+CE_API int ce_metrics_delete(const char *gateway, const char *job, const char *experiment,
+                             struct ce_error *err);
+/* Sends what a Pushgateway could not take earlier and is kept in the state folder: how many groups
+ * it took. *ret_left (may be NULL): how many are still kept for it. Errors as above. */
+CE_API int ce_metrics_send_kept(const char *gateway, const char *state_dir, size_t *ret_left,
+                                struct ce_error *err);
 
 /* ---- tables ---- */
 

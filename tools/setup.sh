@@ -38,6 +38,7 @@ for part in "${@:-build}"; do
         need python3-pytest-xdist /usr/bin/python3 -c 'import xdist'
         need python3-jsonschema /usr/bin/python3 -c 'import jsonschema'
         need python3-yaml /usr/bin/python3 -c 'import yaml'
+        need python3-html5lib /usr/bin/python3 -c 'import html5lib'
         need curl command -v curl
         need openssl command -v openssl
         need libpq5 sh -c '/sbin/ldconfig -p | grep -q libpq.so.5'
@@ -52,6 +53,9 @@ for part in "${@:-build}"; do
         need iptables test -x /usr/sbin/iptables
         need iproute2 test -x /usr/sbin/tc
         need fio command -v fio
+        need prometheus command -v promtool
+        need prometheus-pushgateway command -v prometheus-pushgateway
+        need python3-prometheus-client /usr/bin/python3 -c 'import prometheus_client'
         ;;
     bench)
         need wrk command -v wrk
@@ -84,7 +88,19 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 echo "setup: installing from Debian:$missing"
 export DEBIAN_FRONTEND=noninteractive
+# Servers that tests start are not to run by themselves.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+    printf '#!/bin/sh\nexit 101\n' | $as_root tee $policy >/dev/null
+    $as_root chmod 755 $policy
+    trap '$as_root rm -f $policy' EXIT
+fi
 # A fresh machine has no package lists yet.
 $as_root apt-get update -q
 # shellcheck disable=SC2086 # one word for each package
 $as_root apt-get install -q -y --no-install-recommends $missing
+for server in prometheus prometheus-pushgateway; do
+    case "$missing " in
+    *" $server "*) $as_root systemctl disable -q $server || true ;;
+    esac
+done

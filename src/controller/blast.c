@@ -156,6 +156,20 @@ static json_t *chosen_of(const struct ce_blast *blast, bool processes)
     return chosen;
 }
 
+bool ce_blast_is_empty(const struct run *run, char *text, size_t size)
+{
+    const struct ce_blast_spec *spec = &run->experiment->blast;
+    const struct ce_reach *reach = &run->blast.reach;
+    if (!spec->given || spec->of != CE_BLAST_REQUESTS || reach->radius.kind != CE_RADIUS_SHARE ||
+        reach->eligible == 0 || reach->chosen > 0)
+        return false;
+    (void)snprintf(text, size,
+                   "the fault found nothing to hit: blast_radius: %g percent of %llu requests is "
+                   "none; a larger share, or a longer duration, would be some",
+                   100 * reach->radius.share, (unsigned long long)reach->eligible);
+    return true;
+}
+
 void ce_blast_record(struct run *run)
 {
     const struct ce_blast *blast = &run->blast;

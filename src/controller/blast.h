@@ -40,6 +40,8 @@ struct ce_blast {
 /* Once the run's target is known: gets the injections ready. */
 int ce_blast_prepare(struct run *run, struct ce_error *err);
 void ce_blast_done(struct ce_blast *blast);
+/* Whether of the requests that have come none lay within the radius, and a sentence about that. */
+bool ce_blast_is_empty(const struct run *run, char *text, size_t size);
 /* What was chosen, as far as it is known by now. */
 void ce_blast_record(struct run *run);
 

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "base/seam.h"
 #include "controller/run.h"
@@ -66,7 +67,13 @@ void ce_run_publish(struct run *run, enum ce_state state, double fraction)
 {
     ce_log("%s: %s", run->experiment->name, ce_state_name(state));
     if (run->options->on_event) {
-        struct ce_event event = {.state = state, .fraction = fraction, .record = run->record};
+        struct ce_event event = {
+            .state = state,
+            .fraction = fraction,
+            .intensity = ce_series_intensity_now(run->series),
+            .guarded = run->guard && ce_guard_alive(run->guard),
+            .record = run->record,
+        };
         run->options->on_event(run->options->on_event_ctx, &event);
     }
 }
@@ -105,6 +112,7 @@ void ce_run_take(struct run *run, int64_t until)
     while (ce_workload_next(run->workload, &outcome, until)) {
         ce_live_add(run->live, &outcome, ce_now());
         ce_roll_back_saw(run, &outcome);
+        ce_series_add(run->series, &outcome);
         ce_measure_add(run->measure, &outcome);
         until = 0;
     }
@@ -187,8 +195,11 @@ static bool preflight(struct run *run)
         return false;
     }
     struct ce_error err = {0};
-    if (ce_run_prepare(run, &err) < 0) {
-        if (!ce_run_interrupted(run))
+    int r = ce_run_prepare(run, &err);
+    if (r < 0) {
+        if (r == -EALREADY && !run->journal)
+            skip(run, "preflight", err.message);
+        else if (!ce_run_interrupted(run))
             end_as(run, CE_STATUS_FAILED, CE_VERDICT_INCONCLUSIVE, err.message);
         return false;
     }
@@ -216,9 +227,11 @@ static bool baseline(struct run *run)
     char reason[256];
     int64_t planned = run->experiment->baseline;
     ce_live_begin(run->live, ce_now());
+    ce_series_phase(run->series, "baseline", ce_now());
     ce_workload_begin(run->workload, CE_PHASE_BASELINE, ce_run_operations(run, planned), 0);
     if (!run_phase(run, CE_STATE_BASELINE, planned, ce_run_drain(run)))
         return false;
+    ce_series_phase(run->series, NULL, ce_now());
     if (!ce_measure_baseline(run->measure, reason, sizeof reason)) {
         skip_unhealthy(run, reason);
         return false;
@@ -256,7 +269,10 @@ static bool inject(struct run *run)
     struct ce_error err = {0};
     ce_run_publish(run, CE_STATE_INJECTING, 0);
     ce_measure_injected(run->measure, ce_now()); /* also when it fails: rollback is measured */
+    ce_series_phase(run->series, "injection", ce_now());
     int r = ce_blast_inject(run, &err);
+    if (r >= 0)
+        ce_series_intensity(run->series, 1, ce_now());
     if (r >= 0)
         r = ce_hypothesis_injected(run->hypothesis, &err);
     if (r == -ENODATA)
@@ -286,9 +302,12 @@ static bool verify(struct run *run)
     if (ce_run_interrupted(run))
         return false;
     char reason[512];
-    snprintf(reason, sizeof reason, "the fault was not seen to take effect: %s",
-             run->record->verification);
-    end_as(run, CE_STATUS_COMPLETED, CE_VERDICT_INVALID, reason);
+    bool nothing = seen == -ENODATA;
+    const char *before = nothing ? "" : "the fault was not seen to take effect: ";
+    if (!nothing || !ce_blast_is_empty(run, reason, sizeof reason))
+        snprintf(reason, sizeof reason, "%s%s", before, run->record->verification);
+    end_as(run, CE_STATUS_COMPLETED, nothing ? CE_VERDICT_INCONCLUSIVE : CE_VERDICT_INVALID,
+           reason);
     return false;
 }
 
@@ -303,6 +322,7 @@ static void observe(struct run *run)
      * the time that the injection took moves none of them. */
     ce_measure_injected(run->measure, ce_now());
     ce_live_begin(run->live, ce_now());
+    ce_series_phase(run->series, "fault", ce_now());
     ce_workload_begin(run->workload, CE_PHASE_FAULT, ce_run_operations(run, duration), duration);
     if (run->trials || verify(run))
         (void)run_phase(run, CE_STATE_OBSERVING, duration, run->trials ? ce_run_drain(run) : DRAIN);
@@ -319,10 +339,13 @@ static void count(struct run *run)
     run->record->fault_counts = ce_fault_counts_json(&counts);
     if (counts.selected == 0 && !run->record->control) {
         char reason[192];
-        int n =
-            snprintf(reason, sizeof reason, "the fault found nothing to hit among %llu eligible",
-                     (unsigned long long)counts.eligible);
-        if (counts.skipped[0].reason)
+        bool outside = ce_blast_is_empty(run, reason, sizeof reason);
+        int n = 0;
+        if (!outside)
+            n = snprintf(reason, sizeof reason,
+                         "the fault found nothing to hit among %llu eligible",
+                         (unsigned long long)counts.eligible);
+        if (!outside && counts.skipped[0].reason)
             snprintf(reason + n, sizeof reason - (size_t)n, "; skipped: %llu, %s",
                      (unsigned long long)counts.skipped[0].count, counts.skipped[0].reason);
         end_as(run, CE_STATUS_COMPLETED, CE_VERDICT_INCONCLUSIVE, reason);
@@ -355,6 +378,7 @@ static void recover(struct run *run)
     /* Clients may be back within tolerance long before a strategy is done, and at a standby: what
      * they get afterwards is looked at, too. */
     int64_t least = run->roll.extra > 0 ? ce_now() + CE_RECOVERY_SLOTS * CE_SLOT : 0;
+    ce_series_phase(run->series, "recovery", ce_now());
     ce_workload_begin(run->workload, CE_PHASE_RECOVERY, run->trials ? 1 : UINT64_MAX, 0);
     while ((isnan(run->recovery_time) ? ce_now() < give_up : ce_now() < least) &&
            !ce_run_interrupted(run)) {
@@ -372,6 +396,7 @@ static void recover(struct run *run)
     if (!run->record->reason)
         (void)ask(run, CE_ROUND_AFTER); /* while requests still come */
     ce_run_let_end(run);
+    ce_series_phase(run->series, NULL, ce_now());
     if (isnan(run->recovery_time))
         run->recovery_time = ce_measure_recovery(run->measure, paused);
     if (run->recovery_time * (double)CE_SECOND > (double)limit)
@@ -441,10 +466,13 @@ static void end(struct run *run)
     ce_hypothesis_record(run->hypothesis, run->record);
     ce_hypothesis_free(run->hypothesis);
     ce_live_free(run->live);
+    ce_series_phase(run->series, NULL, ce_now());
+    run->record->series = ce_series_json(run->series);
+    ce_series_free(ce_take(run->series));
     ce_measure_free(run->measure);
     /* The guard goes last: until then it takes care of whatever is left. */
     ce_journal_close(run->journal);
-    ce_guard_stop(run->guard);
+    ce_guard_stop(ce_take(run->guard));
     ce_blast_done(&run->blast);
     free(run->injection.state);
     free(run->run_folder);

@@ -209,12 +209,15 @@ static bool is_armed(const struct ce_hypothesis *h)
     return h->round == CE_ROUND_CHAOS || h->round == CE_ROUND_ROLLBACK;
 }
 
-static void stop(struct ce_hypothesis *h, const struct item *item, double value, int64_t now)
+/* `answer`: the one that met the condition; NULL: it was not seen for too long. */
+static void stop(struct ce_hypothesis *h, const struct item *item,
+                 const struct ce_probe_answer *answer, int64_t now)
 {
     if (h->stopped)
         return;
     h->stopped = item;
-    h->stopped_value = value;
+    h->stopped_blind = !answer;
+    h->stopped_value = answer ? answer->value : NAN;
     h->stopped_at = now;
 }
 
@@ -229,7 +232,7 @@ static void take_armed(struct ce_hypothesis *h, struct item *item,
     else if (item->since == 0)
         item->since = answer->at;
     if (item->since > 0 && answer->at - item->since >= item->stop->hold)
-        stop(h, item, answer->value, answer->at);
+        stop(h, item, answer, answer->at);
 }
 
 static void take(struct ce_hypothesis *h, struct item *item, const struct ce_probe_answer *answer)
@@ -319,7 +322,7 @@ bool ce_hypothesis_poll(struct ce_hypothesis *h, int64_t now)
         if (item->spec->kind == CE_PROBE_WORKLOAD && concerns(h, item) && now >= item->next)
             look(h, item, now);
         if (item->stop && is_armed(h) && is_blind(h, item, now))
-            stop(h, item, NAN, now);
+            stop(h, item, NULL, now);
     }
     h->polled_at = now;
     return h->stopped;

@@ -37,6 +37,7 @@ struct ce_hypothesis {
     struct span settling, chaos, whole;
     int64_t injected_at, polled_at;
     const struct item *stopped; /* the stop condition that is met */
+    bool stopped_blind;         /* it is not met, but was not seen for too long */
     double stopped_value;
     int64_t stopped_at;
     char sentence[CE_TEXT_SHOWN_SIZE + 512];

@@ -14,17 +14,28 @@ static void seconds_text(int64_t ns, char *text, size_t size)
         snprintf(text, size, " for %.6g s", (double)ns / (double)CE_SECOND);
 }
 
+static bool is_of_workload(const struct item *item)
+{
+    return item->spec->kind == CE_PROBE_WORKLOAD;
+}
+
+/* What a stop condition is about: "error_ratio". */
+static void subject_text(const struct item *item, char *text, size_t size)
+{
+    if (is_of_workload(item) && !item->spec->name)
+        snprintf(text, size, "%.60s", item->spec->metric);
+    else
+        ce_probe_text(item->spec, text, size);
+}
+
 /* "error_ratio above 0.5 for 2 s". */
 static void condition_text(const struct item *item, char *text, size_t size)
 {
     char name[CE_TEXT_SHOWN_SIZE + 16], hold[48], bounds[96] = " is not as expected";
     const struct ce_expect *expect = &item->spec->expect;
-    bool of_workload = item->spec->kind == CE_PROBE_WORKLOAD;
+    bool of_workload = is_of_workload(item);
     bool low = !isinf(expect->min), high = !isinf(expect->max);
-    if (of_workload && !item->spec->name)
-        snprintf(name, sizeof name, "%.60s", item->spec->metric);
-    else
-        ce_probe_text(item->spec, name, sizeof name);
+    subject_text(item, name, sizeof name);
     if (of_workload && !expect->equals && low && high)
         snprintf(bounds, sizeof bounds, " above %g or below %g", expect->max, expect->min);
     else if (of_workload && !expect->equals)
@@ -88,17 +99,26 @@ const char *ce_hypothesis_unknown(struct ce_hypothesis *h)
     return NULL;
 }
 
+/* What ended the run: the condition that was met, or that it was not seen any more. */
+static void stopped_text(const struct ce_hypothesis *h, char *text, size_t size)
+{
+    char name[CE_TEXT_SHOWN_SIZE + 16];
+    if (!h->stopped_blind) {
+        condition_text(h->stopped, text, size);
+        return;
+    }
+    subject_text(h->stopped, name, sizeof name);
+    snprintf(text, size, "%s could not be looked at any more", name);
+    ce_probe_make_text(text);
+}
+
 const char *ce_hypothesis_stopped(struct ce_hypothesis *h)
 {
     char condition[256];
     if (!h || !h->stopped)
         return NULL;
-    condition_text(h->stopped, condition, sizeof condition);
-    if (isnan(h->stopped_value) && h->stopped->since == 0)
-        snprintf(h->sentence, sizeof h->sentence,
-                 "stopped: the stop condition '%s' could not be looked at any more: %s", condition,
-                 h->stopped->last.text);
-    else if (h->stopped->spec->kind == CE_PROBE_WORKLOAD)
+    stopped_text(h, condition, sizeof condition);
+    if (!h->stopped_blind && is_of_workload(h->stopped))
         snprintf(h->sentence, sizeof h->sentence, "stopped: %s: it was %.6g", condition,
                  h->stopped_value);
     else
@@ -141,7 +161,7 @@ void ce_hypothesis_record(const struct ce_hypothesis *h, struct ce_record *recor
         (void)json_array_append_new(record->steady_state, item_json(&h->items[i]));
     if (!h->stopped)
         return;
-    condition_text(h->stopped, condition, sizeof condition);
+    stopped_text(h, condition, sizeof condition);
     json_decref(record->stopped_by);
     record->stopped_by = json_pack(
         "{s:s, s:o, s:o}", "condition", condition, "value", ce_json_number(h->stopped_value),

@@ -74,6 +74,7 @@ void ce_measure_add(struct ce_measure *measure, const struct ce_outcome *outcome
     tally->operations++;
     tally->ok += outcome->ok;
     tally->right += outcome->right;
+    tally->latency_sum += (double)outcome->latency_ns / (double)CE_SECOND;
     ce_histogram_add(&tally->latency, outcome->latency_ns);
     if (measure->trials) {
         ce_trials_add(measure, outcome);
@@ -198,7 +199,11 @@ void ce_measure_record(const struct ce_measure *measure, double recovery_time,
             .p99_ms = milliseconds(&tally->latency, 0.99),
             .max_ms =
                 tally->latency.count ? (double)tally->latency.max / (double)CE_MILLISECOND : NAN,
+            .latency_sum = tally->latency_sum,
         };
+        for (size_t k = 0; k < CE_LATENCY_BOUNDS; k++)
+            record->phases[i].within[k] = ce_histogram_within(
+                &tally->latency, (int64_t)(ce_latency_bounds[k] * (double)CE_SECOND));
     }
     uint64_t after = 0;
     record->error_count = 0;

@@ -65,6 +65,7 @@ struct ce_measure {
     struct ce_trial_measure *trials; /* NULL: operations are measured */
     struct ce_phase_tally {
         uint64_t operations, ok, right;
+        double latency_sum; /* seconds */
         struct ce_histogram latency;
     } phases[CE_PHASE_COUNT_];
     /* what the baseline said for each row */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The record of a run that has not begun: what is planned, and nothing measured. */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -34,37 +33,26 @@ int ce_run_plan(const struct ce_run_options *options, struct ce_record *ret_reco
 {
     const struct ce_experiment *x = options->experiment;
     const struct ce_pipeline_spec *pipeline = options->pipeline;
-    bool embedded = pipeline->kind == CE_PIPELINE_EMBEDDED;
-    bool http = pipeline->kind == CE_PIPELINE_HTTP;
-    struct ce_record record = (struct ce_record){
-        .name = strdup(x->name),
-        .layer = strdup(ce_layer_name(x->fault->layer)),
-        .fault_type = strdup(x->fault->name),
-        .strategy = strdup(ce_strategy_name(x->strategy)),
-        .parameters = ce_params_values(x->fault->params, x->params),
-        .duration = (double)x->duration / (double)CE_SECOND,
-        .pipeline = ce_pipeline_kind_name(pipeline->kind),
-        .profile =
-            embedded ? strdup(ce_profile_kind_name((enum ce_profile_kind)pipeline->profile)) : NULL,
-        .url = http ? strdup(pipeline->url) : NULL,
-        .command = embedded || http ? NULL : ce_pipeline_command_text(pipeline),
-        .seed = options->seed,
-        .repeat = options->repeat,
-        .control = x->fault->is_control && x->fault->is_control(x->params),
-        .verification = strdup("not looked at: the fault was not injected"),
-        .recovery_time = NAN,
-        .accuracy_degradation = NAN,
-        .pipeline_downtime = NAN,
-        .baseline_accuracy = NAN,
-        .fault_accuracy = NAN,
-        .score = NAN,
-        .started_at = ce_wall_now(),
-        .isolation = strdup(""),
-        .tags = tags_of(x),
-    };
-    for (int i = 0; i < CE_RECORD_PHASES; i++)
-        record.phases[i] =
-            (struct ce_phase_summary){.p50_ms = NAN, .p90_ms = NAN, .p99_ms = NAN, .max_ms = NAN};
+    struct ce_record record = ce_record_unmeasured();
+    record.name = strdup(x->name);
+    record.layer = strdup(ce_layer_name(x->fault->layer));
+    record.fault_type = strdup(x->fault->name);
+    record.strategy = strdup(ce_strategy_name(x->strategy));
+    record.parameters = ce_params_values(x->fault->params, x->params);
+    record.duration = (double)x->duration / (double)CE_SECOND;
+    record.pipeline = ce_pipeline_kind_name(pipeline->kind);
+    if (pipeline->kind == CE_PIPELINE_EMBEDDED)
+        record.profile = strdup(ce_profile_kind_name((enum ce_profile_kind)pipeline->profile));
+    else if (pipeline->kind == CE_PIPELINE_HTTP)
+        record.url = strdup(pipeline->url);
+    else
+        record.command = ce_pipeline_command_text(pipeline);
+    record.seed = options->seed;
+    record.repeat = options->repeat;
+    record.control = x->fault->is_control && x->fault->is_control(x->params);
+    record.verification = strdup("not looked at: the fault was not injected");
+    record.isolation = strdup("");
+    record.tags = tags_of(x);
     ce_run_id_make(record.id);
     if (!record.name || !record.layer || !record.fault_type || !record.strategy ||
         !record.parameters || !(record.profile || record.url || record.command) ||

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/seam.h"
 #include "controller/run.h"
+#include "journal/claim.h"
 #include "journal/undo_files.h"
 
 /* The guard undoes a run that takes this much longer than planned. */
@@ -89,7 +90,8 @@ static int start_requests(struct run *run, struct ce_error *err)
     if (run->operations.count > rows)
         run->operations.count = rows;
     run->measure = ce_measure_new(run->operations.count);
-    if (!run->measure)
+    run->series = ce_series_new(false);
+    if (!run->measure || !run->series)
         return ce_fail_memory(err);
     struct ce_workload_config config = {
         .endpoint = *ce_route_endpoint(run->target.request_route),
@@ -103,7 +105,8 @@ static int start_requests(struct run *run, struct ce_error *err)
 static int start_trials(struct run *run, struct ce_error *err)
 {
     run->measure = ce_measure_new_trials();
-    if (!run->measure)
+    run->series = ce_series_new(true);
+    if (!run->measure || !run->series)
         return ce_fail_memory(err);
     return ce_workload_start_trials(ce_pipeline_trials(run->pipeline), &run->workload, err);
 }
@@ -132,6 +135,15 @@ static int prepare_hypothesis(struct run *run, struct ce_error *err)
     return run->hypothesis ? 0 : ce_fail_memory(err);
 }
 
+static int open_journal(struct run *run, struct ce_error *err)
+{
+    const struct ce_run_options *options = run->options;
+    const struct ce_claim claim = {run->experiment->name, run->experiment->fault->name,
+                                   options->claims};
+    return ce_journal_create_claiming(options->state_dir, run->record->id, ce_undo_ops, &claim,
+                                      &run->journal, err);
+}
+
 int ce_run_prepare(struct run *run, struct ce_error *err)
 {
     const struct ce_run_options *options = run->options;
@@ -144,7 +156,7 @@ int ce_run_prepare(struct run *run, struct ce_error *err)
     if (!runs || !run->run_folder)
         return ce_fail_memory(err);
     CE_TRY(ce_folder_make(runs, err));
-    CE_TRY(ce_journal_create(options->state_dir, run->record->id, ce_undo_ops, &run->journal, err));
+    CE_TRY(open_journal(run, err));
     run->injection.journal = run->journal;
     CE_TRY(ce_guard_start(run->journal, &run->guard, err));
     bool twice = run->experiment->strategy == CE_STRATEGY_BLUE_GREEN; /* and its standby */

@@ -223,12 +223,17 @@ static bool carry_out(struct run *run, const struct ce_move *move)
     case CE_MOVE_REST:
         return wait_until(run, ce_now() + move->wait, false);
     case CE_MOVE_CHECK:
-        return check(run, move);
+        return check(run, move) && !move->cut;
     case CE_MOVE_END:
         break;
     }
     ce_seam_step("rollback: move made");
     return r >= 0;
+}
+
+static bool changes_intensity(enum ce_move_kind kind)
+{
+    return kind == CE_MOVE_ADJUST || kind == CE_MOVE_SPARE || kind == CE_MOVE_REVERT;
 }
 
 /* ---- the record ---- */
@@ -353,6 +358,7 @@ void ce_roll_back(struct run *run)
     const struct ce_rollback_plan plan = make_plan(run);
     run->rollback_at = ce_now();
     ce_measure_rolling_back(run->measure, run->rollback_at);
+    ce_series_phase(run->series, "rollback", run->rollback_at);
     if (run->trials)
         ce_workload_give_up(run->workload); /* one that runs still is one of an interrupted run */
     else
@@ -367,6 +373,8 @@ void ce_roll_back(struct run *run)
         if (move.kind == CE_MOVE_END)
             break;
         good = carry_out(run, &move);
+        if (good && changes_intensity(move.kind))
+            ce_series_intensity(run->series, move.intensity, ce_now());
         note(run, at, &move, good, before != CE_MOVE_CHECK);
         before = move.kind;
     }

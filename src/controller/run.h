@@ -9,6 +9,7 @@
 #include "controller/hypothesis.h"
 #include "controller/measure.h"
 #include "controller/roll_back.h"
+#include "controller/series.h"
 #include "journal/guard.h"
 
 struct run {
@@ -22,6 +23,7 @@ struct run {
     bool trials; /* of a batch job make up the workload, and not requests */
     struct ce_workload *workload;
     struct ce_measure *measure;
+    struct ce_series *series;
     struct ce_live *live; /* NULL: nobody asks for it */
     struct ce_hypothesis *hypothesis;
     struct ce_operations operations; /* those of the pipeline that the baseline covers */
@@ -50,7 +52,8 @@ void ce_run_end_dirty(struct run *run, const char *what, const struct ce_error *
 
 /* ---- prepare.c ---- */
 
-/* Whatever can go wrong before the pipeline has served one request. */
+/* Whatever can go wrong before the pipeline has served one request. -EALREADY without a journal:
+ * another run acts on the same. */
 int ce_run_prepare(struct run *run, struct ce_error *err);
 /* How long the run may take from its baseline on, ns. */
 int64_t ce_run_longest(const struct run *run);

@@ -290,6 +290,7 @@ static int export_rows(const char *key, const char *changed, const char *to, boo
 int ce_data_key_export_file(const char *key, const char *changed, const char *to,
                             struct ce_error *err)
 {
+    static const struct ce_parquet_cast row_number = {"row", "BIGINT"};
     if (ends_with(to, ".jsonl") || ends_with(to, ".csv") || strcmp(to, "-") == 0)
         return export_rows(key, changed, to, ends_with(to, ".jsonl"), err);
     if (!ends_with(to, ".parquet"))
@@ -299,7 +300,7 @@ int ce_data_key_export_file(const char *key, const char *changed, const char *to
         return ce_fail_memory(err);
     int r = export_rows(key, changed, rows, false, err);
     if (r == 0)
-        r = ce_parquet_from_csv(rows, to, err);
+        r = ce_parquet_from_csv(rows, &row_number, 1, to, err);
     (void)unlink(rows);
     return r;
 }

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "experiment/document_internal.h"
+#include "telemetry/gateway.h"
 
 /* ---- the keys ---- */
 
@@ -82,8 +83,8 @@ static const char *const document_sections[] = {"experiments", "pipeline", "prom
 
 const struct ce_param ce_prometheus_params[] = {
     CE_TEXT(struct ce_prometheus_keys, pushgateway_url, .def = "",
-            .doc = "Where metrics would be pushed to."),
-    CE_TEXT(struct ce_prometheus_keys, job_name, .def = "chaos_eater",
+            .doc = "The Pushgateway that metrics are pushed to, as http://host:9091."),
+    CE_TEXT(struct ce_prometheus_keys, job_name, .def = CE_PUSH_JOB,
             .doc = "The job label of pushed metrics."),
     CE_END_PARAMS,
 };
@@ -96,7 +97,7 @@ const struct ce_map_rules ce_target_rules = {"key", "target", ce_target_params, 
 const struct ce_map_rules ce_prometheus_rules = {"key", "prometheus", ce_prometheus_params, NULL};
 
 static const char prometheus_notice[] =
-    "prometheus: metrics are not pushed in this version; the block is accepted and ignored";
+    "prometheus: without pushgateway_url no metrics are pushed";
 
 const struct ce_fault *ce_experiment_fault(const struct ce_node *experiment)
 {
@@ -127,6 +128,7 @@ static void discard(struct ce_document *doc)
     free(ce_take(doc->experiments));
     doc->experiment_count = 0;
     ce_params_done(ce_document_params, &doc->keys);
+    ce_params_done(ce_prometheus_params, &doc->prometheus);
     ce_schedule_done(&doc->schedule);
     ce_params_done(ce_pipeline_params, &doc->pipeline);
     doc->pipeline = (struct ce_pipeline_spec){0};
@@ -355,18 +357,34 @@ static int read_experiments(struct ce_document *doc, struct ce_error *err)
     return ce_document_select(doc, err);
 }
 
+/* A password in the URL stands in no message. */
+static int check_prometheus(const struct ce_node *node, const struct ce_prometheus_keys *keys,
+                            struct ce_error *err)
+{
+    const struct ce_node *url = ce_node_get(node, "pushgateway_url");
+    const struct ce_node *job = ce_node_get(node, "job_name");
+    if (keys->job_name[0] == '\0')
+        return ce_fail_place(err, &(job ? job : node)->place, EINVAL,
+                             "job_name: is empty; it is the job label of what is pushed");
+    int r = ce_gateway_check(keys->pushgateway_url, err);
+    if (r < 0)
+        return ce_fail_put_place(err, ce_fail_context(err, r, "pushgateway_url"),
+                                 &(url ? url : node)->place);
+    return 0;
+}
+
 static int read_prometheus(struct ce_document *doc, struct ce_error *err)
 {
     const struct ce_node *node = ce_node_get(doc->root, "prometheus");
-    struct ce_prometheus_keys keys = {0};
+    struct ce_prometheus_keys *keys = &doc->prometheus;
     if (!node)
         return 0;
     CE_TRY(ce_map_check(node, err));
-    int r = ce_map_read(node, &node->place, &ce_prometheus_rules, &keys, err);
-    ce_params_done(ce_prometheus_params, &keys);
-    if (r == 0)
-        doc->notices[doc->notice_count++] = prometheus_notice;
-    return r;
+    CE_TRY(ce_map_read(node, &node->place, &ce_prometheus_rules, keys, err));
+    if (keys->pushgateway_url && keys->pushgateway_url[0])
+        return check_prometheus(node, keys, err);
+    doc->notices[doc->notice_count++] = prometheus_notice;
+    return 0;
 }
 
 /* ---- the pipeline ---- */
@@ -499,6 +517,11 @@ int ce_document_digest(const struct ce_document *doc, char ret_hex[CE_SHA256_HEX
         ce_sha256_add(sha, &doc->experiments[i].left_out, sizeof doc->experiments[i].left_out);
     ce_sha256_end(sha, ret_hex);
     return 0;
+}
+
+const struct ce_prometheus_keys *ce_document_prometheus(const struct ce_document *doc)
+{
+    return &doc->prometheus;
 }
 
 const struct ce_pipeline_spec *ce_document_pipeline(const struct ce_document *doc)

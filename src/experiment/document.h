@@ -68,6 +68,12 @@ struct ce_experiment {
     bool left_out;              /* by --only or --skip */
 };
 
+/* Where metrics are pushed to. */
+struct ce_prometheus_keys {
+    char *pushgateway_url; /* NULL or "": nowhere */
+    char *job_name;
+};
+
 /* What it was parsed into, before any of it is validated. */
 const struct ce_node *ce_document_root(const struct ce_document *doc);
 /* Read access for those who run it; after ce_document_validate(). */
@@ -86,12 +92,16 @@ bool ce_document_depends(const struct ce_document *doc, size_t later, size_t ear
 /* By which the same document is recognised: of all that it says, options included. */
 int ce_document_digest(const struct ce_document *doc, char ret_hex[CE_SHA256_HEX],
                        struct ce_error *err);
+/* The document as YAML that can be run, with what was set since it was loaded. NULL: no memory. Free
+ * with free(). */
+char *ce_document_text(const struct ce_document *doc);
 /* When the experiments run that have no schedule of their own; NULL: the document says nothing. */
 const struct ce_schedule *ce_document_schedule(const struct ce_document *doc);
 /* Adds the place of an experiment's schedule, or of the document's (NULL), to an error; returns
  * `r`. */
 int ce_document_place_schedule(const struct ce_document *doc, const char *experiment, int r,
                                struct ce_error *err);
+const struct ce_prometheus_keys *ce_document_prometheus(const struct ce_document *doc);
 const struct ce_pipeline_spec *ce_document_pipeline(const struct ce_document *doc);
 /* ce_pipeline_check() with the place of what is wrong: looks at the files that the pipeline's keys
  * name, which validation does not. */

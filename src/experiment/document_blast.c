@@ -83,9 +83,15 @@ static int read_unit(const char *text, int *ret_unit, struct ce_error *err)
 static int check_value(const struct ce_blast_spec *spec, bool has_value, struct ce_error *err)
 {
     const char *mode = ce_blast_mode_name(spec->mode);
+    bool takes_none = spec->mode == CE_BLAST_ONE || spec->mode == CE_BLAST_ALL;
+    if (!has_value && !takes_none)
+        return ce_fail(err, EINVAL, "the key 'value' of blast_radius is missing; mode %s takes %s",
+                       mode,
+                       spec->mode == CE_BLAST_FIXED ? "a whole number, 1 or more"
+                                                    : "a number above 0, up to 100");
     switch (spec->mode) {
     case CE_BLAST_FIXED:
-        if (!has_value || spec->value < 1 || spec->value != floor(spec->value))
+        if (spec->value < 1 || spec->value != floor(spec->value))
             return ce_fail(err, EINVAL,
                            "value: %g is not how many there are to be; mode fixed takes a whole "
                            "number, 1 or more",
@@ -93,7 +99,7 @@ static int check_value(const struct ce_blast_spec *spec, bool has_value, struct 
         return 0;
     case CE_BLAST_PERCENT:
     case CE_BLAST_RANDOM_MAX_PERCENT:
-        if (!has_value || !(spec->value > 0 && spec->value <= 100))
+        if (!(spec->value > 0 && spec->value <= 100))
             return ce_fail(err, EINVAL,
                            "value: %g is no share in percent; mode %s takes a number above 0, up "
                            "to 100",

@@ -34,6 +34,7 @@ struct ce_document {
     struct ce_experiment *experiments;
     size_t experiment_count;
     struct ce_pipeline_spec pipeline;
+    struct ce_prometheus_keys prometheus;
     const char *notices[4]; /* constants */
     size_t notice_count;
 };
@@ -41,9 +42,6 @@ CE_DEFINE_CLEANUP(struct ce_document, ce_document_free);
 
 extern const struct ce_param ce_document_params[]; /* of ce_document_keys */
 
-struct ce_prometheus_keys {
-    char *pushgateway_url, *job_name;
-};
 extern const struct ce_param ce_prometheus_params[];
 
 /* The keys of an experiment; `parameters` and `target` are sections. The struct is ce_experiment.

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "experiment/document_internal.h"
 #include "net/url.h"
 
@@ -39,6 +40,14 @@ int ce_document_read_rollback(const struct ce_node *map, struct ce_experiment *e
                              ce_node_kind_text(node));
     CE_TRY(ce_map_read(node, &node->place, &rules, spec, err));
     experiment->strategy = spec->strategy;
+    if (spec->strategy != CE_STRATEGY_IMMEDIATE && spec->health_check_interval > spec->timeout) {
+        const struct ce_node *key = ce_node_get(node, "health_check_interval");
+        return ce_fail_place(err, &(key ? key : ce_node_get(node, "timeout_seconds"))->place, EINVAL,
+                             "a health check of %.4g s (health_check_interval) cannot end within "
+                             "timeout_seconds, %.4g s",
+                             (double)spec->health_check_interval / (double)CE_SECOND,
+                             (double)spec->timeout / (double)CE_SECOND);
+    }
     spec->wants_steps =
         ce_map_has(node, "gradual_steps") || ce_map_has(node, "health_check_interval");
     if (!spec->standby)

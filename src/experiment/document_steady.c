@@ -72,7 +72,8 @@ static int read_expect(const struct ce_node *map, struct ce_probe_spec *spec, st
         return ce_fail_place(err, &node->place, EINVAL,
                              "expect: takes a value or a mapping such as {min: 0.9}, not a list");
     if (node->kind == CE_NODE_SCALAR)
-        return ce_expect_bare(spec->kind, node->text, &spec->expect, err);
+        return ce_fail_put_place(err, ce_expect_bare(spec->kind, node->text, &spec->expect, err),
+                                 &node->place);
     return ce_map_read(node, &node->place, &expect_rules, &spec->expect, err);
 }
 
@@ -234,6 +235,65 @@ static int check_metric(const struct ce_document *doc, const struct ce_probe_spe
                          near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
 }
 
+static int fail_bound(const struct ce_probe_spec *spec, const struct ce_node *map, const char *key,
+                      double value, const char *why, struct ce_error *err)
+{
+    double least, most;
+    ce_metric_range(spec->metric, &least, &most);
+    return ce_fail_place(err, place_of(map, key), EINVAL,
+                         isinf(most) ? "%s: %g %s: %s is %g or more" : "%s: %g %s: %s is in %g..%g",
+                         key, value, why, spec->metric, least, most);
+}
+
+/* A bound that a measurement is always within, or never. Of a stop condition, the bounds are those
+ * beyond which it stops. */
+static int check_bounds(const struct ce_probe_spec *spec, const struct ce_node *map, bool is_stop,
+                        struct ce_error *err)
+{
+    static const char never[] = "could never stop";
+    const struct ce_expect *expect = &spec->expect;
+    const char *outside = is_stop ? "would stop at any value" : "cannot match";
+    bool by_metric = !ce_node_get(map, "probe");
+    const char *min = by_metric ? "below" : "min", *max = by_metric ? "above" : "max";
+    double least, most, number;
+    if (spec->kind != CE_PROBE_WORKLOAD)
+        return 0;
+    ce_metric_range(spec->metric, &least, &most);
+    if (expect->min > most)
+        return fail_bound(spec, map, min, expect->min, outside, err);
+    if (expect->max < least)
+        return fail_bound(spec, map, max, expect->max, outside, err);
+    if (expect->equals && ce_text_number(expect->equals, &number) == 0 &&
+        (number < least || number > most))
+        return fail_bound(spec, map, "equals", number, outside, err);
+    if (is_stop && !isinf(expect->min) && expect->min <= least)
+        return fail_bound(spec, map, min, expect->min, never, err);
+    if (is_stop && !isinf(expect->max) && expect->max >= most)
+        return fail_bound(spec, map, max, expect->max, never, err);
+    return 0;
+}
+
+/* A stop condition is armed from the injection to the end of the rollback. A batch job's trials end
+ * when they do. */
+static int check_hold(const struct ce_document *doc, const struct ce_experiment *experiment,
+                      const struct ce_stop *stop, const struct ce_node *map, struct ce_error *err)
+{
+    int64_t armed = experiment->duration + ce_rollback_longest(&experiment->rollback);
+    if (doc->pipeline.kind == CE_PIPELINE_COMMAND || stop->hold <= armed)
+        return 0;
+    return ce_fail_place(err, place_of(map, "for"), EINVAL,
+                         "for: %g s could never pass: the experiment is over after %g s",
+                         (double)stop->hold / (double)CE_SECOND, (double)armed / (double)CE_SECOND);
+}
+
+static int check_stop(const struct ce_document *doc, const struct ce_experiment *experiment,
+                      const struct ce_stop *stop, const struct ce_node *map, struct ce_error *err)
+{
+    CE_TRY(check_metric(doc, &stop->probe, map, err));
+    CE_TRY(check_bounds(&stop->probe, map, true, err));
+    return check_hold(doc, experiment, stop, map, err);
+}
+
 int ce_document_check_metrics(const struct ce_document *doc, struct ce_error *err)
 {
     const struct ce_node *list = ce_node_get(doc->root, "experiments");
@@ -241,10 +301,12 @@ int ce_document_check_metrics(const struct ce_document *doc, struct ce_error *er
         const struct ce_experiment *experiment = &doc->experiments[i];
         const struct ce_node *probes = ce_node_get(list->items[i], "steady_state");
         const struct ce_node *stops = ce_node_get(list->items[i], "stop_when");
-        for (size_t k = 0; k < experiment->probe_count; k++)
+        for (size_t k = 0; k < experiment->probe_count; k++) {
             CE_TRY(check_metric(doc, &experiment->probes[k], probes->items[k], err));
+            CE_TRY(check_bounds(&experiment->probes[k], probes->items[k], false, err));
+        }
         for (size_t k = 0; k < experiment->stop_count; k++)
-            CE_TRY(check_metric(doc, &experiment->stops[k].probe, stops->items[k], err));
+            CE_TRY(check_stop(doc, experiment, &experiment->stops[k], stops->items[k], err));
     }
     return 0;
 }

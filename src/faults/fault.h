@@ -116,8 +116,9 @@ struct ce_fault {
      * the controller calls revert. Returns 0, -ENODATA when there was nothing to hit
      * (inconclusive), or -errno. */
     int (*inject)(struct ce_injection *injection, struct ce_error *err);
-    /* Observes the effect from outside the fault: 1 seen, 0 not seen, -errno when it could not
-     * look. Fills the evidence in every case but an error. */
+    /* Observes the effect from outside the fault: 1 seen, 0 not seen, -ENODATA when there is
+     * nothing that it hits (inconclusive), -errno when it could not look. Fills the evidence in
+     * every case but an error. */
     int (*verify)(struct ce_injection *injection, struct ce_evidence *ret_evidence,
                   struct ce_error *err);
     /* Changes the magnitude while live: 0 nothing .. 1 as configured. NULL: the fault is on or off.

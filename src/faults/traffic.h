@@ -206,7 +206,7 @@ void ce_visit_replace(const struct ce_visit *visit, struct ce_action *action,
 typedef bool ce_hits_fn(const void *ctx, const char *id);
 
 /* The first probe id from number `from` on for which `hits` answers `want`, and the number after
- * it: 0 or more. -ENOENT when there is none within reach: 16 million, which only rates below 1e-6
+ * it: 0 or more. -ENODATA when there is none within reach: 16 million, which only rates below 1e-6
  * come near, or 4096 when one is wanted that is not hit. */
 int64_t ce_probe_pick(ce_hits_fn *hits, const void *ctx, bool want, int64_t from,
                       char ret_id[CE_PROBE_ID_SIZE], struct ce_error *err);
@@ -253,8 +253,8 @@ int ce_traffic_verify_hit(const struct ce_traffic *traffic, ce_hits_fn *hits, co
 int ce_traffic_verify_changed(const struct ce_traffic *traffic, ce_hits_fn *hits, const void *ctx,
                               const char *of_which, struct ce_evidence *ret_evidence,
                               struct ce_error *err);
-/* For verify_undo: unaffected, for a probe that used to be hit (see ce_probe_pick; NULL: any
- * probe), or not answered in either way. 0 when the fault was never armed. */
+/* For verify_undo: unaffected, for a probe that used to be hit (see ce_probe_pick; NULL, or if
+ * there is none: any probe), or not answered in either way. 0 when the fault was never armed. */
 int ce_traffic_verify_undo(const struct ce_traffic *traffic, ce_hits_fn *hits, const void *ctx,
                            int64_t slack_ns, struct ce_error *err);
 

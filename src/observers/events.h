@@ -24,6 +24,8 @@ const char *ce_state_name(enum ce_state state); /* "preflight", "rolling_back", 
 struct ce_event {
     enum ce_state state;
     double fraction;                /* of the run, 0..1 */
+    double intensity;               /* of the fault, 0..1: how much of it there is now */
+    bool guarded;                   /* a guard watches over the run */
     const struct ce_record *record; /* complete once state is CE_STATE_ENDED */
 };
 /* Called on the controller's thread. Must not block. */

@@ -14,6 +14,14 @@
 const char *const ce_record_phase_names[CE_RECORD_PHASES] = {"baseline", "fault", "rollback",
                                                              "recovery"};
 
+const double ce_latency_bounds[CE_LATENCY_BOUNDS] = {
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300};
+
+bool ce_phase_has_latencies(const struct ce_phase_summary *phase)
+{
+    return phase->operations > 0 && phase->latency_sum > 0;
+}
+
 const char *ce_status_name(enum ce_status status)
 {
     static const char *const names[] = {
@@ -33,6 +41,23 @@ const char *ce_verdict_name(enum ce_verdict verdict)
         [CE_VERDICT_INVALID] = "invalid",
     };
     return names[verdict];
+}
+
+struct ce_record ce_record_unmeasured(void)
+{
+    struct ce_record record = {
+        .recovery_time = NAN,
+        .accuracy_degradation = NAN,
+        .pipeline_downtime = NAN,
+        .baseline_accuracy = NAN,
+        .fault_accuracy = NAN,
+        .score = NAN,
+        .started_at = ce_wall_now(),
+    };
+    for (int i = 0; i < CE_RECORD_PHASES; i++)
+        record.phases[i] =
+            (struct ce_phase_summary){.p50_ms = NAN, .p90_ms = NAN, .p99_ms = NAN, .max_ms = NAN};
+    return record;
 }
 
 void ce_record_done(struct ce_record *record)
@@ -57,6 +82,7 @@ void ce_record_done(struct ce_record *record)
     json_decref(record->stopped_by);
     json_decref(record->blast_radius);
     free(record->rollback_reason);
+    json_decref(record->series);
     json_decref(record->toolkit);
     json_decref(record->words);
     memset(record, 0, sizeof *record);
@@ -152,6 +178,27 @@ static json_t *latency_json(const struct ce_record *record)
     return ce_take(latency);
 }
 
+/* {"le": the bounds, PHASE: {"within": how many up to each, "sum"}}; NULL: no phase has any. */
+static json_t *histogram_json(const struct ce_record *record)
+{
+    ce_autojson json_t *bounds = json_array(), *histogram = NULL;
+    for (size_t k = 0; k < CE_LATENCY_BOUNDS; k++)
+        (void)json_array_append_new(bounds, json_real(ce_latency_bounds[k]));
+    for (size_t i = 0; i < CE_RECORD_PHASES; i++) {
+        const struct ce_phase_summary *phase = &record->phases[i];
+        if (!ce_phase_has_latencies(phase))
+            continue;
+        json_t *within = json_array();
+        for (size_t k = 0; k < CE_LATENCY_BOUNDS; k++)
+            (void)json_array_append_new(within, json_integer((json_int_t)phase->within[k]));
+        if (!histogram)
+            histogram = json_pack("{s:O}", "le", bounds);
+        (void)json_object_set_new(histogram, ce_record_phase_names[i],
+                                  json_pack("{s:o, s:f}", "within", within, "sum", phase->latency_sum));
+    }
+    return ce_take(histogram);
+}
+
 /* How often, phase by phase; `offset` is the count's in struct ce_phase_summary. */
 static json_t *counts_json(const struct ce_record *record, size_t offset)
 {
@@ -178,6 +225,9 @@ static json_t *metrics_json(const struct ce_record *record)
                                             "operations", counts_json(record, offsetof(struct ce_phase_summary, operations)),
                                             "failed_operations", counts_json(record, offsetof(struct ce_phase_summary, errors)),
                                             "right_predictions", counts_json(record, offsetof(struct ce_phase_summary, right)));
+    ce_autojson json_t *histogram = histogram_json(record);
+    if (histogram && json_object_set(metrics, "latency_histogram", histogram) < 0)
+        return NULL;
     if (record->custom_metrics && json_object_set(metrics, "custom", record->custom_metrics) < 0)
         return NULL;
     return ce_take(metrics);
@@ -260,7 +310,7 @@ json_t *ce_record_json(const struct ce_record *record)
                                         "verdict", ce_verdict_name(record->verdict));
     if (set_reason(run, record) < 0)
         return NULL;
-    ce_autojson json_t *rest = json_pack("{s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+    ce_autojson json_t *rest = json_pack("{s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
                                          "signal", record->signal ? json_integer(record->signal) : json_null(),
                                          "control", record->control,
                                          "verified", record->verified,
@@ -277,7 +327,8 @@ json_t *ce_record_json(const struct ce_record *record)
                                          "target", text(record->target),
                                          "started_at", timestamp(record->started_at),
                                          "ended_at", timestamp(record->ended_at),
-                                         "recipe", recipe_json(record));
+                                         "recipe", recipe_json(record),
+                                         "series", shared(record->series));
     if (record->repeat > 0 && json_object_set_new(rest, "repeat", json_integer(record->repeat)) < 0)
         return NULL;
     if (record->toolkit && json_object_set(rest, "chaostoolkit", record->toolkit) < 0)

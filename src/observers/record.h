@@ -34,10 +34,20 @@ extern const char *const ce_record_phase_names[CE_RECORD_PHASES];
 /* By which scores are computed, with its version. */
 #define CE_SCORE_FORMULA "documented/1"
 
+/* Up to which latencies are counted in fixed buckets, seconds; a last bucket has what is above. */
+enum { CE_LATENCY_BOUNDS = 16 };
+extern const double ce_latency_bounds[CE_LATENCY_BOUNDS];
+
 struct ce_phase_summary {
     uint64_t operations, errors, right;
     double p50_ms, p90_ms, p99_ms, max_ms; /* NaN without operations */
+    /* Operations whose latency is at most the bound; the rest of `operations` took longer. All 0
+     * when they were not counted: an older record. */
+    uint64_t within[CE_LATENCY_BOUNDS];
+    double latency_sum; /* seconds, of all operations */
 };
+/* Whether the latencies of that phase were counted in buckets. */
+bool ce_phase_has_latencies(const struct ce_phase_summary *phase);
 
 struct ce_rollback_step {
     double at; /* seconds since rollback began */
@@ -100,10 +110,13 @@ struct ce_record {
                                 "value", "after": seconds since injection} */
     json_t *blast_radius;    /* {"of", "mode", "eligible", "chosen": [what was chosen]} */
     char *rollback_reason;   /* why that strategy, or why it gave way to another; NULL: as asked */
+    json_t *series;          /* what was measured over time, as the documented JSON */
     json_t *toolkit;         /* the journal of an experiment of the Chaos Toolkit, in its shape */
     json_t *words;           /* of a record that was read: the texts it borrows; else NULL */
 };
 
+/* Of a run that begins now, with nothing measured and nothing to end. */
+struct ce_record ce_record_unmeasured(void);
 void ce_record_done(struct ce_record *record);
 /* RUN of the documented JSON. A skipped run's "reason" is `skip_reason`, and its "detail" the
  * sentence. Returns a new reference; NULL: no memory. */

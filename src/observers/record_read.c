@@ -68,6 +68,7 @@ static const struct row rows[] = {
     {"metrics.baseline_accuracy", NUMBER, AT(baseline_accuracy), false},
     {"metrics.fault_accuracy", NUMBER, AT(fault_accuracy), false},
     {"metrics.custom", OBJECT, AT(custom_metrics), true},
+    {"series", OBJECT, AT(series), true},
     {"score.value", NUMBER, AT(score), false},
     {"score.terms.downtime", SECONDS, AT(lost_downtime), false},
     {"score.terms.accuracy", SECONDS, AT(lost_accuracy), false},
@@ -311,6 +312,27 @@ static int read_phase(const json_t *run, size_t i, struct ce_phase_summary *phas
     return 0;
 }
 
+/* Buckets with other bounds, of another version, are none that a record has room for. */
+static int read_latencies(const json_t *run, struct ce_record *record, struct ce_error *err)
+{
+    static const char all[] = "metrics.latency_histogram";
+    const json_t *histogram = find(run, all), *bounds = json_object_get(histogram, "le");
+    bool known = json_array_size(bounds) == CE_LATENCY_BOUNDS;
+    if (!is_null(histogram) && !json_is_object(histogram))
+        return fail_kind(all, "an object", err);
+    for (size_t k = 0; known && k < CE_LATENCY_BOUNDS; k++)
+        known = json_number_value(json_array_get(bounds, k)) == ce_latency_bounds[k];
+    for (size_t i = 0; known && i < CE_RECORD_PHASES; i++) {
+        const json_t *json = json_object_get(histogram, ce_record_phase_names[i]);
+        const json_t *within = json_object_get(json, "within");
+        struct ce_phase_summary *phase = &record->phases[i];
+        for (size_t k = 0; k < CE_LATENCY_BOUNDS; k++)
+            CE_TRY(read_count(json_array_get(within, k), all, &phase->within[k], err));
+        CE_TRY(read_number(json_object_get(json, "sum"), all, 0, &phase->latency_sum, err));
+    }
+    return 0;
+}
+
 static int read_error_count(const json_t *run, struct ce_record *record, struct ce_error *err)
 {
     const json_t *errors = find(run, "metrics.error_count");
@@ -375,6 +397,7 @@ static int read_all(const json_t *run, struct ce_record *record, struct ce_error
     CE_TRY(read_error_count(run, record, err));
     for (size_t i = 0; i < CE_RECORD_PHASES; i++)
         CE_TRY(read_phase(run, i, &record->phases[i], err));
+    CE_TRY(read_latencies(run, record, err));
     CE_TRY(read_fault_counts(run, record, err));
     CE_TRY(read_steps(run, record, err));
     if (!record->name || !record->layer || !record->fault_type)

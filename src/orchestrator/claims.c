@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -64,7 +65,7 @@ static int add_filesystem(const char *path, struct ce_names *claims, struct ce_e
     if (stat(path, &info) < 0)
         return 0;
     dev_t device = S_ISBLK(info.st_mode) ? info.st_rdev : info.st_dev;
-    return add(claims, ce_format("device %llu", (unsigned long long)device), err);
+    return add(claims, ce_format("device %u:%u", major(device), minor(device)), err);
 }
 
 /* Whoever is chosen. */
@@ -93,7 +94,7 @@ static int add_target(const struct ce_experiment *experiment, const char *state_
         ce_aim_find(experiment, &experiment->target, state_dir, &found, NULL) < 0)
         return 0;
     const struct ce_subject *subject = &found.subject;
-    CE_TRY(add(claims, ce_format("target %s", subject->name), err));
+    CE_TRY(add(claims, strdup(subject->name), err));
     if (subject->has & (CE_SUBJECT_PROCESS | CE_SUBJECT_GROUP))
         CE_TRY(add_processes(subject, claims, err));
     if (subject->has & CE_SUBJECT_DEVICE)

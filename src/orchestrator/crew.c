@@ -35,7 +35,8 @@ struct ce_member {
 
 struct teller {
     enum ce_state state;
-    double fraction;
+    double fraction, intensity;
+    bool guarded;
 };
 
 static int tell(json_t *line)
@@ -54,13 +55,18 @@ static int tell(json_t *line)
 static void tell_event(void *ctx, const struct ce_event *event)
 {
     struct teller *teller = ctx;
-    bool news = event->state != teller->state || fabs(event->fraction - teller->fraction) >= 0.01;
+    bool news = event->state != teller->state ||
+                fabs(event->fraction - teller->fraction) >= 0.01 ||
+                event->intensity != teller->intensity || event->guarded != teller->guarded;
     if (event->state == CE_STATE_ENDED || !news)
         return;
     teller->state = event->state;
     teller->fraction = event->fraction;
-    (void)tell(
-        json_pack("{s:s, s:f}", "phase", ce_state_name(event->state), "fraction", event->fraction));
+    teller->intensity = event->intensity;
+    teller->guarded = event->guarded;
+    (void)tell(json_pack("{s:s, s:f, s:f, s:b}", "phase", ce_state_name(event->state), "fraction",
+                         event->fraction, "intensity", event->intensity, "guarded",
+                         event->guarded));
 }
 
 static int work(void *ctx)
@@ -197,6 +203,8 @@ static int understand(struct ce_member *member, const char *line,
     snprintf(member->phase, sizeof member->phase, "%s", phase ? phase : "");
     ret_report->phase = member->phase;
     ret_report->fraction = json_number_value(json_object_get(said, "fraction"));
+    ret_report->intensity = json_number_value(json_object_get(said, "intensity"));
+    ret_report->guarded = json_is_true(json_object_get(said, "guarded"));
     return 1;
 }
 

@@ -13,7 +13,8 @@ struct ce_member;
 
 struct ce_member_report {
     const char *phase; /* "observing"; valid until the next call */
-    double fraction;
+    double fraction, intensity; /* as of struct ce_event */
+    bool guarded;
     bool ended;              /* then: */
     struct ce_record record; /* the caller's, when `has_record` */
     bool has_record;         /* false: it crashed, and `cause` says how */

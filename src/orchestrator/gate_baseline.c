@@ -142,5 +142,10 @@ int ce_gate_compare(const struct ce_results *results, const struct ce_gate_optio
         if (is_first(baseline, i) && sample_of(results, baseline->records[i]).runs == 0)
             CE_TRY(note_absent(baseline->records[i], "missing",
                                "it is in the baseline and was not run now", gate));
+    if (json_array_size(json_object_get(gate->baseline, "experiments")) == 0)
+        return ce_gate_say(gate->failures,
+                           "nothing could be compared: the baseline '%s' has none of these "
+                           "experiments",
+                           source);
     return 0;
 }

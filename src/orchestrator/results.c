@@ -31,6 +31,8 @@ void ce_results_free(struct ce_results *results)
     free(results->records);
     ce_results_ungate(results);
     free(results->source);
+    free(results->history_problem);
+    free(results->push_warning);
     free(results);
 }
 
@@ -101,6 +103,16 @@ int ce_results_exit_code(const struct ce_results *results)
 bool ce_results_hits_lost(const struct ce_results *results)
 {
     return results->hits_lost;
+}
+
+const char *ce_results_push_warning(const struct ce_results *results)
+{
+    return results->push_warning;
+}
+
+const char *ce_results_history_problem(const struct ce_results *results)
+{
+    return results->history_problem;
 }
 
 bool ce_results_clean(const struct ce_results *results)

@@ -16,12 +16,15 @@
 #include "controller/blast.h"
 #include "controller/controller.h"
 #include "faults/hits.h"
+#include "journal/claim.h"
 #include "journal/journal.h"
 #include "journal/lever.h"
 #include "orchestrator/agenda.h"
 #include "orchestrator/claims.h"
 #include "orchestrator/crew.h"
 #include "orchestrator/kept.h"
+#include "orchestrator/publisher.h"
+#include "orchestrator/recorder.h"
 #include "orchestrator/results.h"
 
 enum { PARALLEL_MAX = 64, LOOK_EVERY_MS = 20 };
@@ -36,6 +39,8 @@ struct suite {
     struct ce_kept *kept; /* NULL: nothing is kept */
     struct ce_hits *hits; /* of runs in this process; NULL: nobody asked for them */
     bool hits_lost;
+    struct ce_recorder *recorder; /* NULL: no history */
+    struct ce_publisher publisher;
     volatile sig_atomic_t *signal; /* what members look at: memory that all share */
     const struct ce_item *failed;  /* the first that did not pass, when that ends the suite */
     bool left_behind;              /* something could not be put back */
@@ -84,8 +89,11 @@ struct listener {
 static void on_event(void *ctx, const struct ce_event *event)
 {
     const struct listener *listener = ctx;
-    if (event->state != CE_STATE_ENDED) /* end_item() shows that */
-        show(listener->suite, listener->item, ce_state_name(event->state), event->fraction);
+    if (event->state == CE_STATE_ENDED) /* end_item() shows that */
+        return;
+    show(listener->suite, listener->item, ce_state_name(event->state), event->fraction);
+    ce_publisher_live(&listener->suite->publisher, listener->item->experiment,
+                      ce_state_name(event->state), event->intensity, event->guarded);
 }
 
 /* ---- what may be started ---- */
@@ -116,6 +124,7 @@ static struct ce_run_options options_of(const struct suite *suite, const struct 
         .state_dir = suite->state_dir,
         .experiment = x,
         .pipeline = pipeline,
+        .claims = &item->claims,
         /* Repetitions differ, and each can be had again by its own seed. */
         .seed = (x->has_seed ? (uint64_t)x->seed : suite->seed) +
                 (uint64_t)(item->repeat > 0 ? item->repeat - 1 : 0),
@@ -169,10 +178,13 @@ static int describe(const struct ce_run_options *options, struct ce_record *ret_
     char reason[512], what[800];
     CE_CLEANUP(ce_blast_found_done) struct ce_blast_found found = {0};
     struct ce_error refused = {0};
+    const struct ce_claim claim = {options->experiment->name, options->experiment->fault->name,
+                                   options->claims};
     bool named = ce_target_is_explicit(&options->experiment->target);
     bool can = ce_fault_available(options->experiment->fault, reason, sizeof reason);
     bool may = ce_blast_find(options->experiment, options->seed, options->state_dir, &found,
-                             &refused) == 0;
+                             &refused) == 0 &&
+               ce_claim_check(options->state_dir, &claim, &refused) == 0;
     CE_TRY(ce_run_plan(options, ret_record, err));
     ret_record->status = CE_STATUS_SKIPPED;
     ret_record->verdict = CE_VERDICT_INCONCLUSIVE;
@@ -201,6 +213,9 @@ static bool passed(const struct ce_record *record)
 static void end_item(struct suite *suite, struct ce_item *item, const struct ce_record *record)
 {
     bool fail_fast = suite->options->fail_fast || ce_document_fail_fast(suite->doc);
+    if (!suite->options->dry_run)
+        ce_publisher_record(&suite->publisher, record);
+    ce_recorder_add(suite->recorder, record);
     ce_agenda_end(&suite->agenda, item, record);
     if (record->status == CE_STATUS_DIRTY && clear_leftovers(suite, NULL) < 0)
         suite->left_behind = true;
@@ -246,6 +261,13 @@ static int start_beside(struct suite *suite, struct ce_item *item, struct ce_err
     return 0;
 }
 
+static int claim(const struct suite *suite, struct ce_item *item, struct ce_error *err)
+{
+    ce_names_done(&item->claims);
+    return ce_claims_of(item->experiment, ce_document_pipeline(suite->doc), suite->state_dir,
+                        &item->claims, err);
+}
+
 /* What cannot be run, or need not be, ends at once. Returns whether that is so. */
 static int settle(struct suite *suite, struct ce_item *item, struct ce_error *err)
 {
@@ -258,6 +280,8 @@ static int settle(struct suite *suite, struct ce_item *item, struct ce_error *er
         return 1;
     }
     char *reason = suite->options->dry_run ? NULL : reason_against(suite, item);
+    if (!reason && suite->parallel == 1)
+        CE_TRY(claim(suite, item, err));
     if (suite->options->dry_run)
         CE_TRY(describe(&options, &record, err));
     else if (reason)
@@ -291,8 +315,11 @@ static int hear(struct suite *suite, struct crew *place, struct ce_error *err)
 {
     struct ce_member_report report;
     int r;
-    while ((r = ce_member_next(place->member, &report, err)) > 0 && !report.ended)
+    while ((r = ce_member_next(place->member, &report, err)) > 0 && !report.ended) {
         show(suite, place->item, report.phase, report.fraction);
+        ce_publisher_live(&suite->publisher, place->item->experiment, report.phase,
+                          report.intensity, report.guarded);
+    }
     if (r <= 0)
         return r;
     if (!report.has_record)
@@ -340,13 +367,11 @@ static int run_all(struct suite *suite, struct ce_error *err)
     return 0;
 }
 
-static int claim(struct suite *suite, struct ce_error *err)
+/* Those that may run beside each other are kept apart by what they claim from the beginning on. */
+static int claim_ahead(struct suite *suite, struct ce_error *err)
 {
-    for (size_t i = 0; suite->parallel > 1 && i < suite->agenda.count; i++) {
-        struct ce_item *item = &suite->agenda.items[i];
-        CE_TRY(ce_claims_of(item->experiment, ce_document_pipeline(suite->doc), suite->state_dir,
-                            &item->claims, err));
-    }
+    for (size_t i = 0; suite->parallel > 1 && i < suite->agenda.count; i++)
+        CE_TRY(claim(suite, &suite->agenda.items[i], err));
     return 0;
 }
 
@@ -380,7 +405,13 @@ static int prepare(struct suite *suite, struct ce_error *err)
     }
     if (options->hits && !options->dry_run && suite->parallel == 1)
         CE_TRY(ce_hits_new(options->hits, &suite->hits, err));
-    return claim(suite, err);
+    CE_TRY(ce_recorder_new(options, suite->state_dir, ce_document_text(suite->doc),
+                           &suite->recorder, err));
+    CE_TRY(claim_ahead(suite, err));
+    if (!options->dry_run)
+        ce_publisher_begin(&suite->publisher, suite->doc, options->metrics, suite->state_dir,
+                           &suite->agenda);
+    return 0;
 }
 
 /* The records move to the results, in the order of the plan. */
@@ -394,6 +425,8 @@ static int collect(struct suite *suite, struct ce_results *results, struct ce_er
     results->seed = suite->seed;
     results->signal = signalled(suite);
     results->hits_lost = suite->hits_lost;
+    results->history_problem = ce_recorder_problem(suite->recorder);
+    results->push_warning = ce_take(suite->publisher.warning);
     return 0;
 }
 
@@ -404,6 +437,7 @@ static void finish(struct suite *suite, bool finished)
     if (suite->hits && ce_hits_problem(suite->hits, NULL) < 0)
         suite->hits_lost = true;
     ce_hits_free(suite->hits);
+    ce_publisher_end(&suite->publisher);
     ce_kept_close(suite->kept, finished);
     if (suite->signal && suite->signal != MAP_FAILED)
         (void)munmap((void *)suite->signal, sizeof *suite->signal);
@@ -441,6 +475,8 @@ int ce_suite_run(const struct ce_document *doc, const struct ce_suite_options *o
     if (r >= 0)
         r = collect(&suite, results, err);
     ce_agenda_done(&suite.agenda);
+    ce_recorder_free(suite.recorder);
+    free(suite.publisher.warning);
     CE_TRY(r);
     *ret_results = ce_take(results);
     return 0;

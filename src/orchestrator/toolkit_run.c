@@ -11,6 +11,7 @@
 #include "experiment/document.h"
 #include "journal/journal.h"
 #include "journal/lever.h"
+#include "orchestrator/recorder.h"
 #include "orchestrator/results.h"
 #include "toolkit/toolkit.h"
 
@@ -108,8 +109,12 @@ int ce_toolkit_run(const struct ce_toolkit *toolkit, const struct ce_suite_optio
     if (!state_dir || !results)
         return ce_fail_memory(err);
     ce_run_id_make(id);
+    CE_CLEANUP(ce_recorder_free_p) struct ce_recorder *recorder = NULL;
+    CE_TRY(ce_recorder_new(options, state_dir, NULL, &recorder, err));
     CE_TRY(options->dry_run ? plan(toolkit, id, &record, err)
                             : perform(toolkit, id, state_dir, &shown, &record, err));
+    ce_recorder_add(recorder, &record);
+    results->history_problem = ce_recorder_problem(recorder);
     show(&shown, "ended", 1, &record);
     CE_TRY(ce_results_add(results, &record, err));
     *ret_results = ce_take(results);

@@ -26,6 +26,21 @@ void ce_histogram_add(struct ce_histogram *histogram, int64_t ns)
         histogram->max = (int64_t)value;
 }
 
+/* Buckets that hold nothing are not written: memory that was never touched stays so. */
+void ce_histogram_move(struct ce_histogram *into, struct ce_histogram *from)
+{
+    for (size_t i = 0; i < CE_HISTOGRAM_BUCKETS && from->count > 0; i++)
+        if (from->buckets[i] > 0) {
+            into->buckets[i] += from->buckets[i];
+            from->buckets[i] = 0;
+        }
+    into->count += from->count;
+    if (into->max < from->max)
+        into->max = from->max;
+    from->count = 0;
+    from->max = 0;
+}
+
 static int64_t middle_of(size_t bucket)
 {
     if (bucket < 2u << STEP_BITS)
@@ -50,4 +65,12 @@ int64_t ce_histogram_quantile(const struct ce_histogram *histogram, double q)
             return middle_of(i) < histogram->max ? middle_of(i) : histogram->max;
     }
     return histogram->max;
+}
+
+uint64_t ce_histogram_within(const struct ce_histogram *histogram, int64_t ns)
+{
+    uint64_t within = 0;
+    for (size_t i = 0; i < CE_HISTOGRAM_BUCKETS && middle_of(i) <= ns; i++)
+        within += histogram->buckets[i];
+    return within;
 }

@@ -16,7 +16,11 @@ struct ce_histogram {
 };
 
 void ce_histogram_add(struct ce_histogram *histogram, int64_t ns);
+/* Adds the samples of `from`, which is empty afterwards. */
+void ce_histogram_move(struct ce_histogram *into, struct ce_histogram *from);
 /* The value below or at which a share q (0..1) of the samples lies; 0 when there are none. */
 int64_t ce_histogram_quantile(const struct ce_histogram *histogram, double q);
+/* How many of the samples are at most `ns`, as exactly as quantiles are. */
+uint64_t ce_histogram_within(const struct ce_histogram *histogram, int64_t ns);
 
 #endif

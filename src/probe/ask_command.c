@@ -17,6 +17,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/spawn.h"
+#include "pipeline/started/started.h"
 #include "pipeline/started/tree.h"
 #include "probe/probe_internal.h"
 
@@ -33,25 +34,10 @@ static void kill_all(void)
     while (waitpid(-1, NULL, 0) > 0 || errno == EINTR);
 }
 
-/* sh looks a program up along PATH. */
-static const char **make_argv(const struct ce_names *command)
-{
-    static const char *const line[] = {"/bin/sh", "-c"}, *const program[] = {"/bin/sh", "-c",
-                                                                             "exec \"$@\"", "sh"};
-    bool is_line = command->count == 1;
-    size_t count = is_line ? CE_COUNT(line) : CE_COUNT(program);
-    const char **argv = calloc(count + command->count + 1, sizeof *argv);
-    if (!argv)
-        return NULL;
-    memcpy(argv, is_line ? line : program, count * sizeof *argv);
-    memcpy(argv + count, command->names, command->count * sizeof *argv);
-    return argv;
-}
-
 static int supervise(void *ctx)
 {
     const struct ce_probe_spec *spec = ctx;
-    ce_autofree const char **argv = make_argv(&spec->command);
+    ce_autofree const char **argv = ce_started_argv(&spec->command);
     struct ce_process_id id;
     int gate, status = NOT_EXECUTABLE << 8;
     (void)prctl(PR_SET_NAME, "ce-probe");
@@ -148,6 +134,14 @@ static bool listen_until(struct talk *talk, int64_t deadline, int give_up)
     }
 }
 
+/* A supervisor that somebody keeps from its work is not waited for: what is below it goes first, as
+ * nobody would find it afterwards. */
+static void end_by_force(const struct ce_process_id *supervisor)
+{
+    (void)ce_tree_signal_below(supervisor->pid, SIGKILL);
+    (void)ce_process_end(supervisor, END_TIMEOUT, NULL);
+}
+
 /* All of it, in every case. The exit code, or -1. */
 static int end(struct talk *talk)
 {
@@ -160,7 +154,7 @@ static int end(struct talk *talk)
         (void)close(talk->pidfd);
     if (talk->supervisor.pid > 0 &&
         ce_process_reap(&talk->supervisor, END_TIMEOUT, &status) == -ETIMEDOUT)
-        (void)ce_process_end(&talk->supervisor, END_TIMEOUT, NULL);
+        end_by_force(&talk->supervisor);
     return status >= 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 

@@ -41,13 +41,28 @@ struct ce_expect ce_expect_nothing(void)
     return (struct ce_expect){.min = -INFINITY, .max = INFINITY, .status = -1, .max_ms = INFINITY};
 }
 
+static bool is_status(int kind, int64_t status)
+{
+    return kind == CE_PROBE_HTTP ? status >= 200 && status <= 599 : status >= 0 && status <= 255;
+}
+
+static const char *status_text(int kind)
+{
+    return kind == CE_PROBE_HTTP ? "status of an answer, which is in 200..599"
+                                 : "exit code, which is in 0..255";
+}
+
 int ce_expect_bare(int kind, const char *value, struct ce_expect *expect, struct ce_error *err)
 {
     int64_t status;
     bool has_status = kind == CE_PROBE_HTTP || kind == CE_PROBE_COMMAND;
     if (kind == CE_PROBE_FILE && strcmp(value, "exists") == 0)
         return 0;
-    if (has_status && ce_text_integer(value, &status) == 0 && status >= 0 && status < 600) {
+    if (has_status && ce_text_integer(value, &status) == 0) {
+        if (!is_status(kind, status))
+            return ce_fail(err, EINVAL,
+                           "expect: %lld is no %s; of a whole answer say {equals: %lld}",
+                           (long long)status, status_text(kind), (long long)status);
         expect->status = status;
         return 0;
     }
@@ -183,10 +198,11 @@ static int check_kind(const struct ce_probe_spec *spec, const char **ret_key, st
     bool is_number = kind == CE_PROBE_WORKLOAD || kind == CE_PROBE_PROMETHEUS;
     if (expect->status >= 0 && kind != CE_PROBE_HTTP && kind != CE_PROBE_COMMAND)
         return refuse(ret_key, "status", "cannot match: only http and command have one", err);
-    if (kind == CE_PROBE_HTTP && expect->status >= 0 && expect->status < 200)
-        return refuse(ret_key, "status", "cannot match: an answer has one in 200..599", err);
-    if (kind == CE_PROBE_COMMAND && expect->status > 255)
-        return refuse(ret_key, "status", "cannot match: an exit code is in 0..255", err);
+    if (expect->status >= 0 && !is_status(kind, expect->status)) {
+        *ret_key = "status";
+        return ce_fail(err, EINVAL, "status: %lld is no %s", (long long)expect->status,
+                       status_text(kind));
+    }
     if (!isinf(expect->max_ms) && (is_number || kind == CE_PROBE_FILE))
         return refuse(ret_key, "max_ms", "only http, tcp and command take time to answer", err);
     if (kind == CE_PROBE_TCP && has_text(expect))

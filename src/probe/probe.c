@@ -31,6 +31,16 @@ const char *const ce_workload_metrics[] = {"accuracy", "error_ratio", "error_cou
                                            "p50_ms",   "p90_ms",      "p99_ms",      "max_ms",
                                            "downtime", NULL};
 
+void ce_metric_range(const char *metric, double *ret_least, double *ret_most)
+{
+    static const char *const shares[] = {"accuracy", "error_ratio"};
+    size_t count = 0;
+    while (ce_workload_metrics[count])
+        count++;
+    *ret_least = ce_text_is_among(metric, ce_workload_metrics, count) ? 0 : -INFINITY;
+    *ret_most = ce_text_is_among(metric, shares, CE_COUNT(shares)) ? 1 : INFINITY;
+}
+
 #define HOURS (3600 * (double)CE_SECOND)
 
 const struct ce_param ce_probe_params[] = {

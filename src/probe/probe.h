@@ -45,7 +45,8 @@ extern const struct ce_param ce_expect_params[];
 /* One that asks nothing: what a table is read on top of. */
 struct ce_expect ce_expect_nothing(void);
 /* Sets what a bare value stands for: a whole number is the status of http and the exit code of a
- * command; `exists` is the file; anything else is the whole answer. -ENOMEM. */
+ * command; `exists` is the file; anything else is the whole answer. -EINVAL: no answer has such a
+ * status; -ENOMEM. */
 int ce_expect_bare(int kind, const char *value, struct ce_expect *expect, struct ce_error *err);
 
 struct ce_probe_spec {
@@ -71,6 +72,8 @@ void ce_probe_spec_done(struct ce_probe_spec *spec);
 
 /* The metrics of every workload; NULL-terminated. Trials may have others. */
 extern const char *const ce_workload_metrics[];
+/* Between which values it can be, both included; anything, where nothing is known of it. */
+void ce_metric_range(const char *metric, double *ret_least, double *ret_most);
 
 /* Whether the keys fit each other and the expectation can match such an answer at all. *ret_key:
  * the key at fault; only on failure. */

@@ -40,125 +40,52 @@ static bool is_word(unsigned char c)
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c >= 0x80;
 }
 
-static const char *escape_xml(uint32_t c)
-{
-    switch (c) {
-    case '&':
-        return "&amp;";
-    case '<':
-        return "&lt;";
-    case '>':
-        return "&gt;";
-    case '"':
-        return "&quot;";
-    case '\t':
-        return "&#9;";
-    case '\n':
-        return "&#10;";
-    case '\r':
-        return "&#13;";
-    default:
-        return NULL;
-    }
-}
+/* What each format writes in place of a character. In Markdown nothing begins an emphasis, a link,
+ * a tag, a mention, a reference or a cell. */
+static const char *const escapes[][128] = {
+    [CE_ESCAPE_XML] = {['&'] = "&amp;",
+                       ['<'] = "&lt;",
+                       ['>'] = "&gt;",
+                       ['"'] = "&quot;",
+                       ['\t'] = "&#9;",
+                       ['\n'] = "&#10;",
+                       ['\r'] = "&#13;"},
+    [CE_ESCAPE_MARKDOWN] = {['&'] = "&amp;",
+                            ['<'] = "&lt;",
+                            ['>'] = "&gt;",
+                            ['|'] = "&#124;",
+                            ['@'] = "&#64;",
+                            ['#'] = "&#35;",
+                            [':'] = "&#58;",
+                            ['$'] = "&#36;",
+                            ['\\'] = "\\\\",
+                            ['_'] = "\\_",
+                            ['`'] = "\\`",
+                            ['*'] = "\\*",
+                            ['['] = "\\[",
+                            [']'] = "\\]",
+                            ['~'] = "\\~",
+                            ['!'] = "\\!",
+                            ['\n'] = " ",
+                            ['\r'] = " ",
+                            ['\t'] = " "},
+    [CE_ESCAPE_GITHUB_MESSAGE] = {['%'] = "%25", ['\r'] = "%0D", ['\n'] = "%0A"},
+    [CE_ESCAPE_GITHUB_PROPERTY] =
+        {['%'] = "%25", ['\r'] = "%0D", ['\n'] = "%0A", [':'] = "%3A", [','] = "%2C"},
+    [CE_ESCAPE_TAP] = {['#'] = "\\#", ['\\'] = "\\\\", ['\n'] = " ", ['\r'] = " ", ['\t'] = " "},
+    [CE_ESCAPE_PLAIN] = {['\n'] = " ", ['\r'] = " ", ['\t'] = " "},
+    [CE_ESCAPE_CSV] = {['"'] = "\"\""},
+};
 
-/* Nothing begins an emphasis, a link, a tag, a mention, a reference or a cell. `inside`: between
- * two characters of a word, where an underscore means nothing. */
-static const char *escape_markdown(uint32_t c, bool inside)
-{
-    switch (c) {
-    case '&':
-        return "&amp;";
-    case '<':
-        return "&lt;";
-    case '>':
-        return "&gt;";
-    case '|':
-        return "&#124;";
-    case '@':
-        return "&#64;";
-    case '#':
-        return "&#35;";
-    case ':':
-        return inside ? "&#58;" : NULL; /* https: is a link without any brackets */
-    case '_':
-        return inside ? NULL : "\\_";
-    case '\\':
-        return "\\\\";
-    case '`':
-        return "\\`";
-    case '*':
-        return "\\*";
-    case '[':
-        return "\\[";
-    case ']':
-        return "\\]";
-    case '~':
-        return "\\~";
-    case '$':
-        return "&#36;";
-    case '!':
-        return "\\!";
-    case '\n':
-    case '\r':
-    case '\t':
-        return " ";
-    default:
-        return NULL;
-    }
-}
-
-static const char *escape_github(uint32_t c, bool property)
-{
-    switch (c) {
-    case '%':
-        return "%25";
-    case '\r':
-        return "%0D";
-    case '\n':
-        return "%0A";
-    case ':':
-        return property ? "%3A" : NULL;
-    case ',':
-        return property ? "%2C" : NULL;
-    default:
-        return NULL;
-    }
-}
-
-static const char *escape_line(uint32_t c, bool tap)
-{
-    switch (c) {
-    case '\n':
-    case '\r':
-    case '\t':
-        return " ";
-    case '#':
-        return tap ? "\\#" : NULL;
-    case '\\':
-        return tap ? "\\\\" : NULL;
-    default:
-        return NULL;
-    }
-}
-
+/* `inside`: between two characters of a word, where Markdown's underscore means nothing, but a
+ * colon may: https: is a link without any brackets. NULL: it stands for itself. */
 static const char *escape(enum ce_escape how, uint32_t c, bool inside)
 {
-    switch (how) {
-    case CE_ESCAPE_XML:
-        return escape_xml(c);
-    case CE_ESCAPE_MARKDOWN:
-        return escape_markdown(c, inside);
-    case CE_ESCAPE_GITHUB_MESSAGE:
-    case CE_ESCAPE_GITHUB_PROPERTY:
-        return escape_github(c, how == CE_ESCAPE_GITHUB_PROPERTY);
-    case CE_ESCAPE_TAP:
-    case CE_ESCAPE_PLAIN:
-        return escape_line(c, how == CE_ESCAPE_TAP);
-    case CE_ESCAPE_CSV:
-        return c == '"' ? "\"\"" : NULL;
-    }
-    return NULL;
+    if (c >= CE_COUNT(escapes[how]))
+        return NULL;
+    if (how == CE_ESCAPE_MARKDOWN && ((c == '_' && inside) || (c == ':' && !inside)))
+        return NULL;
+    return escapes[how][c];
 }
 
 static void write_characters(FILE *out, enum ce_escape how, const char *text)

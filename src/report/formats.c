@@ -11,6 +11,7 @@ static const struct {
     /* clang-format off */
     {"text", ce_report_write_text},
     {"json", ce_report_write_json},
+    {"html", ce_report_write_html},
     {"junit", ce_report_write_junit},
     {"github", ce_report_write_github},
     {"markdown", ce_report_write_markdown},
@@ -18,6 +19,7 @@ static const struct {
     {"csv", ce_report_write_csv},
     {"gitlab", ce_report_write_gitlab},
     {"chaostoolkit", ce_report_write_chaostoolkit},
+    {"prometheus", ce_report_write_prometheus},
     /* clang-format on */
 };
 

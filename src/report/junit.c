@@ -72,11 +72,11 @@ static void put_fact(void *ctx, const char *word, const char *sentence)
 static int put_output(const struct ce_record *record, FILE *out)
 {
     fputs("      <system-out>", out);
-    if (isnan(record->score))
-        fputs("resilience score: none\n", out);
-    else
+    if (!isnan(record->score))
         fprintf(out, "resilience score: %.1f (lost: downtime %.1f, accuracy %.1f, errors %.1f)\n",
                 record->score, record->lost_downtime, record->lost_accuracy, record->lost_errors);
+    else if (ce_record_has_pipeline(record))
+        fputs("resilience score: none\n", out);
     if (record->verification && record->verification[0] != '\0')
         put_fact(out, "verification", record->verification);
     CE_TRY(ce_record_facts(record, put_fact, out));

@@ -23,6 +23,9 @@ struct ce_report {
     size_t count;
     uint64_t seed;
     const struct ce_report_gate *gate; /* NULL: there is none */
+    /* How each run's experiment did before, one for each record: [{"id", "started_at",
+     * "resilience_score", "verdict"}], the oldest first. Any may be NULL, and so may the list. */
+    const json_t *const *earlier;
 };
 
 /* Every format that reports can be written in; NULL when there is none of that name. The list
@@ -50,8 +53,12 @@ ce_report_writer ce_report_write_tap;
 ce_report_writer ce_report_write_csv;
 /* GitLab's code quality report: one finding for each run that did not pass. */
 ce_report_writer ce_report_write_gitlab;
+/* One page for people that needs no network and no script: scores, charts, proof, recipes. */
+ce_report_writer ce_report_write_html;
 /* The journal of the Chaos Toolkit; of several runs a list of them. */
 ce_report_writer ce_report_write_chaostoolkit;
+/* Metrics as the textfile collector of a node exporter reads them. */
+ce_report_writer ce_report_write_prometheus;
 
 enum { CE_MARKDOWN_MAX = 1000000 }; /* GitHub drops a summary of more than 1 MiB */
 

@@ -46,6 +46,11 @@ const char *ce_record_why(const struct ce_record *record)
     return record->reason ? record->reason : "";
 }
 
+bool ce_record_has_pipeline(const struct ce_record *record)
+{
+    return !record->toolkit;
+}
+
 /* ---- facts ---- */
 
 static const char *text_at(const json_t *object, const char *key)

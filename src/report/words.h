@@ -27,6 +27,10 @@ char *ce_record_title(const struct ce_record *record);
 /* Why it ended so; "" when there is nothing to say. */
 const char *ce_record_why(const struct ce_record *record);
 
+/* Whether it ran on a pipeline. What documents of the Chaos Toolkit act on is known to them alone:
+ * nothing of it is measured, and there is no score. */
+bool ce_record_has_pipeline(const struct ce_record *record);
+
 /* One line each about what the document asked besides: steady state, stop condition, blast radius,
  * rollback by other than one step. `put` gets a word and a sentence. 0 or -ENOMEM. */
 typedef void ce_put_fact(void *ctx, const char *word, const char *sentence);

@@ -102,7 +102,8 @@ struct ce_move ce_rollback_next(struct ce_rollback *rollback, int64_t now, bool 
         ce_rollback_hurry(rollback, CE_HURRY_LATE);
     while (rollback->hurry != CE_HURRY_NONE && !is_needed(rollback, &move))
         move = move_at(&rollback->plan, ++rollback->at);
-    if (move.wait > 0 && move.wait > rollback->deadline - now)
+    move.cut = move.wait > 0 && move.wait > rollback->deadline - now;
+    if (move.cut)
         move.wait = rollback->deadline - now;
     rollback->last = move;
     return move;

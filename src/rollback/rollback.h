@@ -89,6 +89,7 @@ struct ce_move {
     double intensity; /* that is left of the fault, after the move */
     double share;
     int64_t wait;
+    bool cut; /* the timeout leaves less than the strategy asks for: a check does not see enough */
 };
 
 enum ce_hurry {

@@ -3,7 +3,6 @@
 #include <ctype.h>
 #include <fcntl.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
@@ -139,21 +138,9 @@ static json_t *headers_of(const char *head)
     return ce_take(headers);
 }
 
-static const char *header_of(const json_t *headers, const char *name)
-{
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)headers, key, value)
-    {
-        if (strcasecmp(key, name) == 0)
-            return json_string_value(value);
-    }
-    return NULL;
-}
-
 static json_t *output_of(const struct ce_http_answer *answer, const json_t *headers)
 {
-    const char *type = header_of(headers, "Content-Type");
+    const char *type = ce_value_header(headers, "Content-Type");
     json_t *body = NULL;
     if (type && strcmp(type, "application/json") == 0)
         body = json_loadb(answer->body, answer->body_size, JSON_DECODE_ANY, NULL);
@@ -262,7 +249,7 @@ static int call_once(const char *address, struct exchange *x, struct ce_http_ans
 /* Where a redirect leads; NULL: it is none that can be followed. Free with free(). */
 static char *next_address(const char *address, int status, const json_t *headers)
 {
-    const char *to = header_of(headers, "Location");
+    const char *to = ce_value_header(headers, "Location");
     if (!to || (status != 301 && status != 302 && status != 303 && status != 307 && status != 308))
         return NULL;
     if (strncmp(to, "http://", 7) == 0 || strncmp(to, "https://", 8) == 0)

@@ -56,27 +56,19 @@ static int set_text(char **text, const char *value, struct ce_error *err)
 int ce_toolkit_plan(const struct ce_toolkit *toolkit, const char *run_id,
                     struct ce_record *ret_record, struct ce_error *err)
 {
-    struct ce_record record = {
-        .layer = strdup("infrastructure"),
-        .fault_type = strdup("chaostoolkit"),
-        .name = strdup(toolkit->title),
-        .strategy = strdup(ce_rollbacks_names[toolkit->strategy]),
-        .parameters = json_object(),
-        .pipeline = "none",
-        .verdict = CE_VERDICT_INCONCLUSIVE,
-        .reason = strdup(""),
-        .verification = strdup(""),
-        .recovery_time = NAN,
-        .accuracy_degradation = NAN,
-        .pipeline_downtime = NAN,
-        .baseline_accuracy = NAN,
-        .fault_accuracy = NAN,
-        .score = NAN,
-        .rollback_seconds = NAN,
-        .control = toolkit->method.count == 0,
-        .started_at = ce_wall_now(),
-        .tags = json_deep_copy(json_object_get(toolkit->experiment, "tags")),
-    };
+    struct ce_record record = ce_record_unmeasured();
+    record.layer = strdup("infrastructure");
+    record.fault_type = strdup("chaostoolkit");
+    record.name = strdup(toolkit->title);
+    record.strategy = strdup(ce_rollbacks_names[toolkit->strategy]);
+    record.parameters = json_object();
+    record.pipeline = "none";
+    record.verdict = CE_VERDICT_INCONCLUSIVE;
+    record.reason = strdup("");
+    record.verification = strdup("");
+    record.rollback_seconds = NAN;
+    record.control = toolkit->method.count == 0;
+    record.tags = json_deep_copy(json_object_get(toolkit->experiment, "tags"));
     snprintf(record.id, sizeof record.id, "%s", run_id);
     if (!record.layer || !record.fault_type || !record.name || !record.strategy ||
         !record.parameters || !record.reason || !record.verification) {

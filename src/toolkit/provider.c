@@ -163,24 +163,12 @@ static int make_headers(const struct source *s, const char *type, char **ret_lin
     return *ret_lines ? 0 : ce_fail_memory(err);
 }
 
-static const char *header_value(const json_t *headers, const char *name)
-{
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)headers, key, value)
-    {
-        if (strcasecmp(key, name) == 0)
-            return json_string_value(value);
-    }
-    return NULL;
-}
-
 /* What of the arguments goes into the URL, and what into the body, in which type. */
 static int place_arguments(const struct source *s, bool is_get, char **url, char **ret_body,
                            const char **ret_type, struct ce_error *err)
 {
     const json_t *arguments = json_object_get(s->value, "arguments");
-    const char *type = header_value(json_object_get(s->value, "headers"), "Content-Type");
+    const char *type = ce_value_header(json_object_get(s->value, "headers"), "Content-Type");
     bool is_map = json_is_object(arguments);
     if (!arguments || json_is_null(arguments) || (is_map && json_object_size(arguments) == 0))
         return 0;

@@ -133,6 +133,30 @@ static int read_kind(const struct ce_node *node, enum place place, struct ce_act
     return 0;
 }
 
+/* An exit code, or the negative number of the signal that ended the process. */
+static bool may_be_status(const json_t *status, bool is_http)
+{
+    double number = json_number_value(status);
+    return json_is_number(status) && number >= (is_http ? 100 : -64) &&
+           number <= (is_http ? 599 : 255);
+}
+
+static int check_statuses(const json_t *statuses, bool is_http, struct ce_error *err)
+{
+    json_t *status;
+    size_t i;
+    if (!statuses)
+        return 0;
+    json_array_foreach(statuses, i, status)
+    {
+        if (may_be_status(status, is_http))
+            return 0;
+    }
+    return ce_fail(err, EINVAL, "this tolerance never holds: %s",
+                   is_http ? "the status of an answer is in 100..599"
+                           : "an exit code is in 0..255, or the negative number of a signal");
+}
+
 static int read_tolerance(const struct reader *reader, const struct ce_node *node,
                           struct ce_activity *activity, struct ce_error *err)
 {
@@ -141,9 +165,11 @@ static int read_tolerance(const struct reader *reader, const struct ce_node *nod
     if (!tolerance)
         return ce_fail_place(err, &node->place, EINVAL,
                              "a probe of the hypothesis needs a tolerance");
-    return ce_tolerance_read(tolerance,
-                             strcmp(type, "http") == 0 ? ce_http_members : ce_process_members,
-                             &reader->settings, &activity->tolerance, err);
+    bool is_http = strcmp(type, "http") == 0;
+    CE_TRY(ce_tolerance_read(tolerance, is_http ? ce_http_members : ce_process_members,
+                             &reader->settings, &activity->tolerance, err));
+    return ce_fail_put_place(err, check_statuses(activity->tolerance.statuses, is_http, err),
+                             &tolerance->place);
 }
 
 static const char *const activity_keys[] = {

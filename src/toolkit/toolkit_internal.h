@@ -29,6 +29,8 @@ json_t *ce_value_of(const struct ce_node *node);
 json_t *ce_value_resolve(const json_t *value, const struct ce_settings *settings, bool *ret_secret);
 /* As Python writes it: True, None, 1.0. NULL: no memory. Free with free(). */
 char *ce_value_text(const json_t *value);
+/* Of a mapping of headers, whose names are written in any case; NULL: there is none. */
+const char *ce_value_header(const json_t *headers, const char *name);
 /* JSON text of bytes from outside: what is no UTF-8 becomes question marks. */
 json_t *ce_value_of_bytes(const char *bytes, size_t size);
 

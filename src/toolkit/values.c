@@ -105,6 +105,18 @@ char *ce_value_text(const json_t *value)
     }
 }
 
+const char *ce_value_header(const json_t *headers, const char *name)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)headers, key, value)
+    {
+        if (strcasecmp(key, name) == 0)
+            return json_string_value(value);
+    }
+    return NULL;
+}
+
 /* ---- names put in ---- */
 
 struct text {

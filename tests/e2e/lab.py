@@ -121,8 +121,8 @@ class Lab(Chaoseater):
         """Everything that should not be there once nothing runs: processes, files, control groups."""
         left = [f"process {pid}: {command}" for pid, command in self.processes().items()]
         for folder, _, files in os.walk(self.state):  # which does not mind folders that vanish meanwhile
-            # What `run --resume` would go on from is there to stay.
-            left += [f"file {folder}/{name}" for name in files if not name.startswith("suite-")]
+            # What `run --resume` would go on from is there to stay, and so is the history.
+            left += [f"file {folder}/{name}" for name in files if not name.startswith(("suite-", "history.db"))]
             left += [f"folder {folder}"] if folder not in self.kept_folders else []
         return left
 

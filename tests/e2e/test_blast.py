@@ -121,6 +121,17 @@ def test_a_random_share_stays_below_its_bound(lab, server):
     assert run["blast_radius"]["chosen"] == [len(hit)]
 
 
+@pytest.mark.parametrize("fault, percent", [("slow_inference", 0.0001), ("model_unavailable", 1e-7), ("slow_inference", 1e-7)])
+def test_a_share_that_is_no_request_is_inconclusive(lab, fault, percent):
+    """With the second no probe could be hit either: that is neither a fault without effect nor something left behind."""
+    run = run_one(lab, write(lab, {}, {"name": "x", "layer": "model", "fault_type": fault, "duration": "1s", "baseline": "500ms",
+                                       "blast_radius": {"mode": "percent", "value": percent}}), code=4)
+    assert (run["status"], run["verdict"]) == ("completed", "inconclusive"), run
+    assert "the fault found nothing to hit" in run["reason"] and run["rollback"]["verified"]
+    if percent == 0.0001:
+        assert re.search(r"blast_radius: 0\.0001 percent of \d+ requests is none", run["reason"]), run["reason"]
+
+
 # ---- rows
 
 
@@ -253,7 +264,9 @@ MISSING = {"name": "x", "layer": "data", "fault_type": "missing_data"}
     (SLOW, {"mode": "random_max_percent", "value": -1}, "value: -1 is outside"),
     (SLOW, {"mode": "fixed", "value": 0}, "value: 0 is not how many there are to be; mode fixed takes a whole number, 1 or more"),
     (SLOW, {"mode": "fixed", "value": 1.5}, "value: 1.5 is not how many there are to be"),
-    (SLOW, {"mode": "fixed"}, "value: 0 is not how many"),
+    (SLOW, {"mode": "fixed"}, "the key 'value' of blast_radius is missing; mode fixed takes a whole number, 1 or more"),
+    (SLOW, {"mode": "percent"}, "the key 'value' of blast_radius is missing; mode percent takes a number above 0, up to 100"),
+    (SLOW, {"mode": "random_max_percent"}, "the key 'value' of blast_radius is missing; mode random_max_percent takes"),
     (SLOW, {"mode": "one", "value": 1}, "value: mode one takes none"),
     (SLOW, {"mode": "some"}, "mode: 'some' is not one of one, all, fixed, percent, random_max_percent"),
     (SLOW, {"of": "users", "mode": "one"}, "of: 'users' is not one of requests, rows, processes"),

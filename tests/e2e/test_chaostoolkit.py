@@ -3,11 +3,11 @@
 import contextlib
 import http.server
 import json
+import re
 import signal
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -28,7 +28,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if path == "/moved":
             return self.send(302, "text/plain", b"", Location="/ok")
         if path == "/slow":
-            time.sleep(2)
+            self.rfile.read(1)  # until the client has given up
         if path.startswith("/status/"):
             self.server.status = int(path.rpartition("/")[2])
         status = self.server.status if path in ("/state", "/busy") else 200
@@ -366,6 +366,9 @@ def test_paths(server, path, met):
 @pytest.mark.parametrize("document, sentence", [
     (experiment(action("a", {"type": "python", "module": "m", "func": "f"})), "provider: python calls a function"),
     (experiment(probes=[probe("p", sh("true"), tolerance=True)]), "which never equal it"),
+    (experiment(probes=[probe("p", call("http://h"), tolerance=999)]), "this tolerance never holds: the status of an answer is in 100..599"),
+    (experiment(probes=[probe("p", call("http://h"), tolerance=[0, 600])]), "this tolerance never holds: the status of an answer is in 100..599"),
+    (experiment(probes=[probe("p", sh("true"), tolerance=999)]), "this tolerance never holds: an exit code is in 0..255"),
     (experiment(probes=[probe("p", sh("true"), tolerance={"type": "probe", "provider": {}})]), "a tolerance of type probe asks Python code"),
     (experiment(probes=[probe("p", sh("true"), tolerance={"type": "regex", "pattern": "(?=x)", "target": "stdout"})]), "looking ahead or behind is not supported"),
     (experiment(probes=[probe("p", sh("true"), tolerance={"type": "regex", "pattern": "x", "target": "body"})]), "target has to be status, stdout or stderr"),
@@ -428,6 +431,9 @@ method:
         assert (made["status"], made["verdict"], made["score"]["value"]) == ("completed", "passed", None)
         assert made["steady_state"][0]["held"] is True
         assert made["chaostoolkit"]["status"] == "completed"
+        for report in (lab.run("run", path).stdout, lab.run("run", path, "--report", "junit=-").stdout):
+            assert "in YAML" in report and "1 of 1 held" in report
+            assert not re.search("score|downtime|accuracy", report), report
 
 
 def test_json_as_python_writes_it():

@@ -13,8 +13,11 @@ import time
 
 import pytest
 
-COMMANDS = ["demo", "run", "gate", "proxy", "validate", "schema", "faults", "explain", "doctor", "recover", "status", "stop", "schedule"]
+COMMANDS = ["demo", "run", "gate", "proxy", "validate", "schema", "faults", "explain", "doctor", "recover", "status", "stop", "schedule", "compare"]
 DATA_COMMANDS = ["data inject", "data revert", "data diff", "data profile", "data key", "data switch"]
+METRICS_COMMANDS = ["metrics delete", "metrics send"]
+HISTORY_COMMANDS = [f"history {word}" for word in
+                    ("list", "show", "query", "trends", "compare", "summary", "export", "import", "prune")]
 
 PLAN = """
 experiments:
@@ -22,7 +25,8 @@ experiments:
 """
 
 
-@pytest.mark.parametrize("command", [[], ["data"], *[name.split() for name in COMMANDS + DATA_COMMANDS]],
+@pytest.mark.parametrize("command", [[], ["data"], ["metrics"], ["history"], *[name.split() for name in
+                                                                               COMMANDS + DATA_COMMANDS + METRICS_COMMANDS + HISTORY_COMMANDS]],
                          ids=lambda c: " ".join(c) or "chaoseater")
 def test_help_fits_one_screen_and_ends_with_an_example(chaoseater, command):
     done = chaoseater(*command, "--help")
@@ -37,7 +41,7 @@ def test_help_fits_one_screen_and_ends_with_an_example(chaoseater, command):
 
 def test_help_under_json_is_a_document(chaoseater):
     listed = json.loads(chaoseater("--help", "--json").stdout)["commands"]
-    assert {command["name"] for command in listed if command["summary"]} == set(COMMANDS + DATA_COMMANDS)
+    assert {command["name"] for command in listed if command["summary"]} == set(COMMANDS + DATA_COMMANDS + METRICS_COMMANDS + HISTORY_COMMANDS)
     for command in listed:
         document = json.loads(chaoseater(*command["name"].split(), "--help", "--json").stdout)
         assert document["name"] == command["name"] and document["operand"] == command["operand"]
@@ -55,7 +59,7 @@ def test_help_names_every_command(chaoseater):
     assert [command["name"] for command in group] == DATA_COMMANDS
 
 
-@pytest.mark.parametrize("command", COMMANDS + DATA_COMMANDS)
+@pytest.mark.parametrize("command", COMMANDS + DATA_COMMANDS + METRICS_COMMANDS + HISTORY_COMMANDS)
 def test_every_command_takes_json(chaoseater, command):
     assert "--json" in chaoseater(*command.split(), "--help").stdout
 

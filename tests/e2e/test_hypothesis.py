@@ -250,13 +250,15 @@ def test_a_stop_that_cannot_fire_or_fires_already_is_refused(condition, code, re
         assert says in done["detail"]
 
 
-def test_a_stop_condition_that_is_not_seen_any_more_stops():
-    with Lab() as lab, Server(lambda path, n: prometheus(path, n) if n < 10 else (502, "")) as server:
-        code, done = run(lab, duration="1h", stop_when=[{"probe": "prometheus", "url": server.url, "query": "up",
+@pytest.mark.parametrize("last", ["1", "0"], ids=["unmet", "met, but not for long enough"])
+def test_a_stop_condition_that_is_not_seen_any_more_stops(last):
+    with Lab() as lab, Server(lambda path, n: prometheus(path, n, "1" if n < 10 else last) if n < 20 else (502, "")) as server:
+        code, done = run(lab, duration="1h", stop_when=[{"probe": "prometheus", "url": server.url, "query": "up", "for": "1h",
                                                          "interval": "50ms", "expect": {"min": 1}}])
         assert (code, done["status"]) == (3, "aborted")
         assert done["stopped_by"]["value"] is None and done["stopped_by"]["after"] > 5
-        assert "could not be looked at any more" in done["reason"]
+        assert done["stopped_by"]["condition"].endswith("could not be looked at any more")
+        assert done["stopped_by"]["condition"] in done["reason"] and "not as expected" not in done["stopped_by"]["condition"]
         assert done["rollback"]["verified"]
 
 
@@ -290,6 +292,24 @@ BAD = [
     ("steady_state", "{probe: file, path: a, expect: {jsonpath: 'a'}}", "begins with '$'", ""),
     ("steady_state", "{probe: file, path: a, expct: 5}", "unknown key 'expct'", "did you mean 'expect'?"),
     ("steady_state", "5", "each is a mapping", ""),
+    ("steady_state", "{probe: workload, metric: accuracy, expect: {min: 1.5}}", "min: 1.5 cannot match: accuracy is in 0..1", ""),
+    ("steady_state", "{probe: workload, metric: error_ratio, expect: {max: -0.1}}", "max: -0.1 cannot match: error_ratio is in 0..1", ""),
+    ("steady_state", "{probe: workload, metric: p99_ms, expect: -1}", "equals: -1 cannot match: p99_ms is 0 or more", ""),
+    ("steady_state", "{probe: workload, metric: accuracy, expect: {min: 0.9, max: 0.5}}", "min: 0.9 is above max: 0.5", ""),
+    ("steady_state", '{probe: http, url: "http://h", expect: {status: 999}}', "status: 999 is outside 0..599", ""),
+    ("steady_state", '{probe: http, url: "http://h", expect: {status: 99}}', "status: 99 is no status of an answer, which is in 200..599", ""),
+    ("steady_state", '{probe: http, url: "http://h", expect: 999}', "expect: 999 is no status of an answer, which is in 200..599", "{equals: 999}"),
+    ("steady_state", '{probe: http, url: "http://h", expect: -1}', "expect: -1 is no status of an answer", ""),
+    ("steady_state", "{probe: command, command: 'true', expect: 999}", "expect: 999 is no exit code, which is in 0..255", "{equals: 999}"),
+    ("stop_when", "{metric: error_ratio, above: 1}", "above: 1 could never stop: error_ratio is in 0..1", ""),
+    ("stop_when", "{metric: accuracy, above: 1.5, below: 0.5}", "above: 1.5 could never stop: accuracy is in 0..1", ""),
+    ("stop_when", "{metric: accuracy, below: 0}", "below: 0 could never stop: accuracy is in 0..1", ""),
+    ("stop_when", "{metric: throughput, below: -3}", "below: -3 could never stop: throughput is 0 or more", ""),
+    ("stop_when", "{metric: accuracy, below: 1.5}", "below: 1.5 would stop at any value: accuracy is in 0..1", ""),
+    ("stop_when", "{metric: downtime, above: -1}", "above: -1 would stop at any value: downtime is 0 or more", ""),
+    ("stop_when", "{probe: workload, metric: error_ratio, expect: {max: 1}}", "max: 1 could never stop: error_ratio is in 0..1", ""),
+    ("stop_when", "{metric: p99_ms, above: 1, for: 31s}", "for: 31 s could never pass: the experiment is over after 30 s", ""),
+    ("stop_when", "{probe: file, path: a, for: 31s}", "for: 31 s could never pass: the experiment is over after 30 s", ""),
     ("stop_when", "{metric: p99_ms}", "needs `above` or `below`", ""),
     ("stop_when", "{metric: p99_ms, above: 1, below: 2}", "any value would stop", ""),
     ("stop_when", "{metric: p99_ms, above: 1, for: 5x}", "for: '5x'", ""),
@@ -301,11 +321,23 @@ BAD = [
 def test_what_cannot_be_is_refused_with_its_place(key, item, says, hint):
     with Lab() as lab:
         (lab.folder / "plan.yaml").write_text(
-            f"experiments:\n  - name: x\n    layer: model\n    fault_type: slow_inference\n    {key}:\n      - {item}\n")
-        done = lab.run("run", "plan.yaml")
+            f"experiments:\n  - name: x\n    layer: model\n    fault_type: slow_inference\n    duration: 30s\n    {key}:\n      - {item}\n")
+        done = lab.run("validate", "plan.yaml")
         assert done.returncode == 2
-        assert "plan.yaml:6:" in done.stderr and says in done.stderr and hint in done.stderr
+        assert "plan.yaml:7:" in done.stderr and says in done.stderr and hint in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("item, more", [
+    ({"metric": "accuracy", "above": 0.9, "below": 0.5, "for": "30s"}, {}),
+    ({"metric": "error_ratio", "above": 0}, {}),
+    ({"metric": "p99_ms", "above": 5000}, {}),
+    ({"metric": "p99_ms", "above": 1, "for": "40s"}, {"rollback": {"strategy": "gradual", "timeout_seconds": "20s"}}),
+])
+def test_stop_conditions_that_can_be_met_are_fine(item, more):
+    with Lab() as lab:
+        done = lab.run("validate", plan(lab, duration="30s", stop_when=[item], **more))
+        assert done.returncode == 0, done.stderr
 
 
 def test_the_schema_knows_probes_and_stop_conditions():

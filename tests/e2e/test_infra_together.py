@@ -3,15 +3,15 @@
 
 All three are felt while all three are live, and each goes without the others, whatever the order; one of the runs is killed.
 """
+import contextlib
 import os
 import signal
 
 import pytest
 import test_infra_network as network
 from fingerprint import unchanged
-from lab import wait_for
+from lab import Lab, wait_for
 from test_infra_cpu import children, share, text
-from test_infra_network import root_lab  # noqa: F401
 
 # What answers questions has a child that is always busy.
 BUSY = network.TARGET.replace('print("up", flush=True)', '''if os.fork() == 0:
@@ -67,14 +67,14 @@ def end(run, number=signal.SIGINT):
     run.communicate(timeout=60)
 
 
-def end_in(order, lab, target):
+def end_in(order, labs, target):
     """False: a busy machine has kept a run from seeing its own fault, so that it ended before its turn."""
     runs = {}
 
     def all_felt():
         for fault, parameters in FAULTS.items():
             if fault not in runs or runs[fault].poll() is not None:
-                runs[fault] = network.start(lab, fault, target, "120s", f"{fault}.yaml", **parameters)
+                runs[fault] = network.start(labs[fault], fault, target, "120s", f"{fault}.yaml", **parameters)
         return all(map(target.feels, FAULTS)) and all(run.poll() is None for run in runs.values())
 
     wait_for(all_felt, "all of them are felt at once", 90)
@@ -92,9 +92,11 @@ def end_in(order, lab, target):
 
 
 @pytest.mark.parametrize("order", ORDERS, ids=lambda order: "-".join(name.split("_")[1] for name in order))
-def test_three_faults_on_one_target_end_in_any_order(root_lab, target, order):  # noqa: F811
-    with unchanged():
+def test_three_faults_on_one_target_end_in_any_order(target, order):
+    with unchanged(), contextlib.ExitStack() as stack:
+        labs = {fault: stack.enter_context(Lab()) for fault in FAULTS}
         rules, groups = target.rules(), target.groups()
-        assert any(end_in(order, root_lab, target) for _ in range(3))
+        assert any(end_in(order, labs, target) for _ in range(3))
         wait_for(lambda: target.rules() == rules and target.groups() == groups, "everything is as it was")
-        root_lab.clean_soon()
+        for lab in labs.values():
+            lab.clean_soon()

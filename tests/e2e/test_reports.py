@@ -217,6 +217,30 @@ def test_standard_output_holds_one_report(chaoseater, tmp_path, options, says):
     assert done.returncode == 2 and says in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("command", ["run", "gate", "schedule"])
+@pytest.mark.parametrize("options, says", [
+    (["--report", "json=a", "--report", "csv=a"], "--report: 'a' is the file of another report"),
+    (["--report", "json=a", "--report", "csv=./folder/../a"], "--report: './folder/../a' is the file of another report"),
+    (["--report", "json=is", "--report", "csv=link"], "--report: 'link' is the file of another report"),
+    (["--report", "json=a", "--hits", "a"], "--report: 'a' is the file of --hits"),
+    (["--hits", "missing/hits"], "--hits: cannot write 'missing/hits': folder 'missing': No such file or directory"),
+    (["--hits", "folder"], "--hits: 'folder' is a folder"),
+])
+def test_each_file_is_known_to_be_written_once_before_anything_runs(chaoseater, tmp_path, command, options, says):
+    write_document(tmp_path / "plan.yaml", EXPERIMENTS[:1], schedule="@daily")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "is").write_text("as it was")
+    (tmp_path / "link").symlink_to("is")
+    done = chaoseater(command, "plan.yaml", *options)
+    assert done.returncode == 2 and says in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert (tmp_path / "is").read_text() == "as it was" and not (tmp_path / "a").exists()
+
+
+def test_what_is_no_file_takes_any_number_of_reports(chaoseater, tmp_path):
+    write_document(tmp_path / "plan.yaml", EXPERIMENTS[:1])
+    assert chaoseater("run", "plan.yaml", "--dry-run", "--report", "json=/dev/null", "--report", "csv=/dev/null").returncode == 0
+
+
 # ---- the gate
 
 
@@ -264,13 +288,22 @@ def test_noise_widens_what_is_allowed(chaoseater, tmp_path, baseline):
 
 
 def test_what_one_side_lacks_is_said(chaoseater, tmp_path, baseline):
+    baseline["runs"][0]["experiment"]["name"] = "another"
+    code, found = gate(chaoseater, tmp_path, baseline, "--max-drop", "20")
+    assert code == 0 and found["passed"]
+    assert found["baseline"]["missing"] == ["another, naive"] and found["baseline"]["new"] == []
+    assert len(found["remarks"]) == 1
+
+
+@pytest.mark.parametrize("runs", [0, 1])
+def test_a_baseline_of_other_experiments_is_no_baseline(chaoseater, tmp_path, baseline, runs):
+    baseline["runs"] = baseline["runs"][:runs]
     for run in baseline["runs"]:
         run["experiment"]["name"] = "another"
-    code, found = gate(chaoseater, tmp_path, baseline["runs"][0])
-    assert code == 0 and found["passed"]
+    code, found = gate(chaoseater, tmp_path, baseline)
+    assert code == 1 and not found["passed"]
+    assert found["failures"] == ["nothing could be compared: the baseline 'baseline.json' has none of these experiments"]
     assert found["baseline"]["new"] == ["nothing_happens, naive"]
-    assert found["baseline"]["missing"] == ["another, naive"]
-    assert len(found["remarks"]) == 2
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"error": {"message": "x"}}', '{"runs": [{"id": "x"}]}', "\xff"])

@@ -362,6 +362,23 @@ def test_a_breaker_that_never_closes_gives_up(lab):
     assert rollback["reason"] == "not done within 4 s: immediate from there on"
 
 
+@pytest.mark.parametrize("keys, fault", [({"strategy": "gradual", "gradual_steps": 3}, SLOW),
+                                         ({"strategy": "circuit_breaker", "cool_down": "800ms", "window": "2s"}, DOWN)])
+def test_a_check_that_the_timeout_cuts_short_is_not_well(lab, keys, fault):
+    with Double() as double:
+        rollback = {"health_check_interval": 1, "timeout_seconds": 1.5, **keys}
+        code, run, rollback = one(lab.run_json("run", plan(lab, double, fault, rollback, duration="4s")))
+    assert rollback["reason"] == "not done within 1.5 s: immediate from there on"
+    assert not any(step.get("event") == "closed" for step in rollback["steps"])
+
+
+def test_no_health_check_is_longer_than_the_timeout(lab):
+    with Double() as double:
+        done = lab.run("run", plan(lab, double, SLOW, {"strategy": "gradual", "timeout_seconds": 3}))
+    assert done.returncode == 2
+    assert "a health check of 5 s (health_check_interval) cannot end within timeout_seconds, 3 s" in done.stderr
+
+
 def test_a_breaker_that_never_opens_is_immediate(lab):
     with Double() as double:
         code, run, rollback = one(lab.run_json("run", plan(lab, double, SLOW, BREAKER)))

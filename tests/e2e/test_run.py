@@ -50,7 +50,9 @@ def mission_run(chaoseater_module, mission):
 
 def test_the_mission_s_document_runs_unchanged(mission_run):
     assert mission_run.returncode in (0, 1)
-    assert mission_run.stderr == ""
+    # Where its Pushgateway would be there may be none.
+    assert all(line.startswith("chaoseater: metrics were not all pushed: ") for line in mission_run.stderr.splitlines())
+    assert len(mission_run.stderr.splitlines()) <= 1
     suite = json.loads(mission_run.stdout)
     check_suite(suite)
     names = [run["experiment"]["name"] for run in suite["runs"]]
@@ -80,15 +82,15 @@ def test_nothing_is_left_of_the_mission_s_run(mission_run, chaoseater_module):
     everything_is_back(chaoseater_module)
 
 
-def test_prometheus_is_said_to_come_later(chaoseater, mission, tmp_path):
+def test_a_dry_run_of_the_mission_s_document_says_what_would_happen(chaoseater, mission, tmp_path):
     (tmp_path / "mission.yaml").write_text(mission)
     done = chaoseater("run", "mission.yaml", "--dry-run")
     assert done.returncode == 0
     first, *plans = done.stdout.splitlines()
     assert first == "mission.yaml: 2 experiments would run; nothing was touched"
     assert len(plans) == 2 and all("on the pipeline under test" in plan for plan in plans)
-    assert len(done.stderr.splitlines()) == 1
-    assert "prometheus" in done.stderr
+    assert done.stderr == ""
+    assert not (tmp_path / "state").exists()
 
 
 def test_a_dry_run_touches_nothing(chaoseater, tmp_path):
@@ -214,7 +216,7 @@ def wait_until_live(chaoseater, op):
 def test_the_demo_shows_both_profiles(chaoseater, tmp_path):
     done = chaoseater("demo", "--only", "slow_inference", "--seed", 3, "--out", "shown", *SHORT, timeout=180)
     assert done.returncode == 0
-    assert "Reports: shown/report.txt, shown/report.json" in done.stdout
+    assert "Reports: shown/report.txt, shown/report.json, shown/report.html" in done.stdout
     suite = json.loads((tmp_path / "shown" / "report.json").read_text())
     check_suite(suite)
     assert [run["profile"] for run in suite["runs"]] == ["naive", "hardened"]

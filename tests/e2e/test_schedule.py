@@ -326,6 +326,28 @@ def test_mistakes_have_their_place(schedule, experiments, says):
         assert done.returncode == 2 and says in done.stderr and re.search(r"plan\.yaml:1:\d+: ", done.stderr), done.stderr
 
 
+@pytest.mark.parametrize("options, says", [
+    (["--list", 0], "--list: '0' is not a whole number from 1 to 1000"),
+    (["--list", 1001], "--list: '1001' is not a whole number from 1 to 1000"),
+    (["--list", 1, "--once"], "--list runs nothing and does not go with --once"),
+    (["--list", 1, "--systemd"], "--list runs nothing and does not go with --systemd"),
+    (["--systemd", "--once"], "--systemd runs nothing and does not go with --once"),
+    (["--list", 1, "--metrics", "127.0.0.1:0"], "--list runs nothing and does not go with --metrics"),
+    (["--systemd", "--out", "missing"], "--out: cannot write into 'missing': No such file or directory"),
+    (["--systemd", "--out", "plan.yaml"], "--out: cannot write into 'plan.yaml': Not a directory"),
+    (["--list", 1, "--report", "json=%Q.json"], "--report: 'json=%Q.json' has '%Q', which is no placeholder for a time"),
+    (["--list", 1, "--report", "json=%Y-%"], "--report: 'json=%Y-%' has '%', which is no placeholder for a time"),
+    (["--list", 1, "--report", "json=%D"], "--report: 'json=%D' has '%D', which is no placeholder for a time"),
+    (["--list", 1, "--report", "json=%%-%Y", "--report", "csv=%%-%Y"], "is the file of another report"),
+])
+def test_options_that_contradict_are_refused(options, says):
+    with Lab() as lab:
+        plan(lab, schedule="@daily")
+        done = lab.run("schedule", "plan.yaml", *options)
+        assert done.returncode == 2 and says in done.stderr and done.stderr.count("\n") == 1, done.stderr
+        assert not done.stdout
+
+
 def test_schedules_in_each_others_way_are_refused():
     with Lab() as lab:
         url = "http://127.0.0.1:9/v2/models/m/infer"

@@ -76,6 +76,14 @@ def test_a_selector_that_means_nothing_is_refused(options, sentence):
         assert sentence in result.stderr
 
 
+@pytest.mark.parametrize("command", ["run", "gate", "schedule"])
+@pytest.mark.parametrize("count", [0, 65, 1000])
+def test_as_many_at_once_as_the_document_may_say(command, count):
+    with Lab() as lab:
+        result = lab.run(command, plan(lab, experiment("a"), schedule="@daily"), "--parallel", count)
+        assert (result.returncode, result.stderr) == (2, f"chaoseater: --parallel: '{count}' is not a whole number from 1 to 64\n")
+
+
 def test_a_random_order_is_the_seeds():
     with Lab() as lab:
         path = plan(lab, *[experiment(f"e{i}") for i in range(12)], order="random")
@@ -257,6 +265,7 @@ def test_the_lever_ends_a_suite_and_refuses_the_next():
         out, err = process.communicate(timeout=30)
         assert process.returncode == 3, err
         assert [status for status, _ in endings(json.loads(out)).values()] == ["aborted", "aborted"]
+        assert "stop --release" in lab.run("status").stdout
         refused = lab.run("run", path)
         assert refused.returncode == 3
         assert "stop --release" in refused.stderr

@@ -195,15 +195,18 @@ def rules_in(process):
 @NEEDS_ROOT
 @pytest.mark.skipif(not shutil.which("nft"), reason="nft is not there to look with")
 def test_two_delays_on_one_target_add_up(lab, server_in_a_network):
+    """Of runs of two state folders, which know nothing of each other."""
     target, parameters = {"pid": server_in_a_network.pid}, {"latency_ms": 30, "jitter_ms": 0, "mechanism": "nfqueue"}
     first = lab.document("network_latency", "first.yaml", target=target, parameters=parameters, duration="14s")
-    second = lab.document("network_latency", "second.yaml", target=target, parameters=parameters, baseline="3s")
     runs = [lab.start("run", first, "--json")]
     wait_for(lambda: "queue" in rules_in(server_in_a_network).lower(), "the first delay's rules")
-    runs.append(lab.start("run", second, "--json"))
-    for run in runs:
-        out, err = run.communicate(timeout=60)
-        assert json.loads(out)["runs"][0]["verified"], (out, err)
+    with Lab() as other:
+        second = other.document("network_latency", "second.yaml", target=target, parameters=parameters, baseline="3s")
+        runs.append(other.start("run", second, "--json"))
+        for run in runs:
+            out, err = run.communicate(timeout=60)
+            assert json.loads(out)["runs"][0]["verified"], (out, err)
+        other.clean_soon()
     assert rules_in(server_in_a_network) == ""
     lab.clean_soon()
 

@@ -138,10 +138,9 @@ static void the_mission_example_loads(void)
     CHECK(ce_document_pipeline(doc)->profile == CE_PROFILE_NAIVE);
     uint64_t seed;
     CHECK(!ce_document_seed(doc, &seed));
-    CHECK_TEXT(
-        ce_document_notice(doc, 0),
-        "prometheus: metrics are not pushed in this version; the block is accepted and ignored");
-    CHECK(!ce_document_notice(doc, 1));
+    CHECK_TEXT(ce_document_prometheus(doc)->pushgateway_url, "http://localhost:9091");
+    CHECK_TEXT(ce_document_prometheus(doc)->job_name, "chaos_eater");
+    CHECK(!ce_document_notice(doc, 0));
 }
 
 static void every_key_is_understood(void)
@@ -375,6 +374,11 @@ static void bad_parameters_are_refused(void)
         {A_MODEL "pipeline: hardened\n", "plan.yaml:5:11", "pipeline: takes a mapping, not text"},
         {A_MODEL "prometheus: {job: x}\n", "plan.yaml:5:14",
          "unknown key 'job' of prometheus (accepted: pushgateway_url, job_name)"},
+        {A_MODEL "prometheus: {pushgateway_url: \"ftp://me:secret@h\"}\n", "plan.yaml:5:31",
+         "pushgateway_url: 'ftp://h' is none of http://host:port/prefix, https://, h2c:// (HTTP/2 "
+         "without TLS), unix:/path and host:port"},
+        {A_MODEL "prometheus: {pushgateway_url: \"http://h\", job_name: \"\"}\n", "plan.yaml:5:53",
+         "job_name: is empty; it is the job label of what is pushed"},
     };
     check_refusals(cases, CE_COUNT(cases));
 

@@ -338,9 +338,10 @@ static void one_that_is_met_already_or_can_never_be_is_refused(void)
     }
 }
 
-static void a_blind_stop_stops(void)
+static void a_blind_stop_stops_and_says_so(void)
 {
     struct world world = {.stops = {stop_above("p50_ms", 500, 0)}};
+    struct ce_record record = {0};
     world_make(&world, 0, 1);
     REQUIRE(arm(&world));
     int64_t begun = now, stopped = 0;
@@ -349,7 +350,12 @@ static void a_blind_stop_stops(void)
         stopped = ce_hypothesis_poll(world.h, now) ? now : 0;
     }
     CHECK(stopped > begun + 4 * CE_SECOND && stopped < begun + 7 * CE_SECOND);
-    CHECK(strstr(ce_hypothesis_stopped(world.h), "could not be looked at any more"));
+    ce_hypothesis_record(world.h, &record);
+    CHECK_TEXT(json_string_value(json_object_get(record.stopped_by, "condition")),
+               "p50_ms could not be looked at any more");
+    CHECK(json_is_null(json_object_get(record.stopped_by, "value")));
+    CHECK(strstr(ce_hypothesis_stopped(world.h), "could not be looked at any more: "));
+    ce_record_done(&record);
     world_end(&world);
 }
 
@@ -375,7 +381,7 @@ int main(void)
     TEST(a_condition_stops_once_it_has_held_for_so_long);
     TEST(it_is_armed_until_the_rollback_is_over);
     TEST(one_that_is_met_already_or_can_never_be_is_refused);
-    TEST(a_blind_stop_stops);
+    TEST(a_blind_stop_stops_and_says_so);
     TEST(time_in_which_nobody_could_look_does_not_count);
     return test_done();
 }

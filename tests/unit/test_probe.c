@@ -373,6 +373,7 @@ static void all_that_a_command_started_ends_with_it(void)
     static const char *const lines[] = {
         "exec 9>%s/fifo; (setsid sleep 1000 & sleep 1000) & sleep 1000", /* at the timeout */
         "exec 9>%s/fifo; setsid sleep 1000 & exit 0",
+        "exec 9>%s/fifo; setsid sleep 1000 & kill -STOP $PPID; sleep 1000", /* who should end it */
     };
     char folder[] = "/tmp/chaoseater-probe-XXXXXX";
     REQUIRE(mkdtemp(folder));
@@ -477,6 +478,33 @@ static void what_can_never_match_is_refused_by_its_key(void)
     }
 }
 
+static void a_status_that_no_answer_has_is_refused(void)
+{
+    static const struct {
+        int kind;
+        const char *value;
+    } cases[] = {{CE_PROBE_HTTP, "199"}, {CE_PROBE_HTTP, "600"},    {CE_PROBE_HTTP, "70000"},
+                 {CE_PROBE_HTTP, "-1"},  {CE_PROBE_COMMAND, "256"}, {CE_PROBE_COMMAND, "-1"}};
+    for (size_t i = 0; i < CE_COUNT(cases); i++) {
+        struct ce_expect expect = ce_expect_nothing();
+        struct ce_error err = {0};
+        CHECK(ce_expect_bare(cases[i].kind, cases[i].value, &expect, &err) == -EINVAL);
+        CHECK(strstr(err.message, cases[i].kind == CE_PROBE_HTTP ? "200..599" : "0..255"));
+        ce_params_done(ce_expect_params, &expect);
+    }
+}
+
+static void a_metric_is_known_by_its_range(void)
+{
+    double least, most;
+    ce_metric_range("accuracy", &least, &most);
+    CHECK(least == 0 && most == 1);
+    ce_metric_range("p99_ms", &least, &most);
+    CHECK(least == 0 && isinf(most));
+    ce_metric_range("loss", &least, &most);
+    CHECK(isinf(least) && isinf(most));
+}
+
 static void a_bare_value_stands_for_what_the_kind_is_about(void)
 {
     static const struct {
@@ -488,7 +516,7 @@ static void a_bare_value_stands_for_what_the_kind_is_about(void)
         {CE_PROBE_HTTP, "200", 200, NULL},   {CE_PROBE_HTTP, "ok", -1, "ok"},
         {CE_PROBE_COMMAND, "3", 3, NULL},    {CE_PROBE_COMMAND, "0.5", -1, "0.5"},
         {CE_PROBE_FILE, "exists", -1, NULL}, {CE_PROBE_FILE, "200", -1, "200"},
-        {CE_PROBE_WORKLOAD, "1", -1, "1"},   {CE_PROBE_HTTP, "70000", -1, "70000"},
+        {CE_PROBE_WORKLOAD, "1", -1, "1"},
     };
     for (size_t i = 0; i < CE_COUNT(cases); i++) {
         struct ce_expect expect = ce_expect_nothing();
@@ -627,6 +655,8 @@ int main(void)
     TEST(a_file_is_there_and_holds_what_it_should);
     TEST(what_can_never_match_is_refused_by_its_key);
     TEST(a_bare_value_stands_for_what_the_kind_is_about);
+    TEST(a_status_that_no_answer_has_is_refused);
+    TEST(a_metric_is_known_by_its_range);
     TEST(a_number_measured_elsewhere_is_judged);
     TEST(a_probe_that_hangs_holds_up_neither_the_others_nor_the_end);
     TEST(any_expectation_is_refused_or_judged);

@@ -174,7 +174,7 @@ static void a_run_has_the_documented_keys_in_order(void)
     check_keys(run, "",
                "id experiment pipeline profile status verdict reason signal control verified "
                "verification steady_state stopped_by blast_radius summary metrics score fault "
-               "rollback isolation target started_at ended_at recipe");
+               "rollback isolation target started_at ended_at recipe series");
     check_keys(run, "experiment",
                "name layer fault_type parameters duration rollback_strategy tags");
     check_keys(run, "summary", "duration status resilience_score errors");

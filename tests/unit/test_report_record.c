@@ -142,6 +142,7 @@ static void roll(struct dice *dice, struct ce_record *record)
     record->steady_state = flip(dice) ? json_pack("[o, o]", thing(dice), thing(dice)) : NULL;
     record->stopped_by = flip(dice) ? thing(dice) : NULL;
     record->blast_radius = flip(dice) ? thing(dice) : NULL;
+    record->series = flip(dice) ? thing(dice) : NULL;
 }
 
 /* ---- tests ---- */

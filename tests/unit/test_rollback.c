@@ -141,6 +141,19 @@ static void past_the_timeout_it_is_immediate(void)
     }
 }
 
+static void a_check_that_the_timeout_cuts_short_is_none(void)
+{
+    struct ce_rollback rollback = start(CE_STRATEGY_CANARY);
+    int64_t end = 300 * CE_SECOND, interval = rollback.plan.interval;
+    CHECK(ce_rollback_next(&rollback, 0, true).kind == CE_MOVE_SPARE);
+    struct ce_move move = ce_rollback_next(&rollback, end - interval, true);
+    CHECK(move.kind == CE_MOVE_CHECK && move.wait == interval && !move.cut);
+    move = ce_rollback_next(&rollback, end - interval + 1, false);
+    CHECK(move.kind == CE_MOVE_CHECK && move.wait == interval - 1 && move.cut);
+    CHECK(ce_rollback_next(&rollback, end, false).kind == CE_MOVE_REVERT);
+    CHECK(rollback.hurry == CE_HURRY_LATE);
+}
+
 /* A move that cannot be made, and a run that has to end, leave nothing but putting back. */
 static void a_hurry_leaves_only_putting_back(void)
 {
@@ -382,6 +395,7 @@ int main(void)
     TEST(healthy_pipelines_see_each_move_once);
     TEST(unhealthy_ones_are_looked_at_again);
     TEST(past_the_timeout_it_is_immediate);
+    TEST(a_check_that_the_timeout_cuts_short_is_none);
     TEST(a_hurry_leaves_only_putting_back);
     TEST(what_is_not_possible_gives_way);
     TEST(a_run_that_has_ended_waits_for_nothing);

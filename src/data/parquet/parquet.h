@@ -5,8 +5,13 @@
 
 #include "base/error.h"
 
-/* Writes a CSV file of ours, with a column `row`, as a Parquet file: `row` as a number, everything
- * else as text. -ENOTSUP when DuckDB's library is missing. */
-int ce_parquet_from_csv(const char *csv, const char *parquet, struct ce_error *err);
+/* A column that is not to be text, and DuckDB's name of its type. Both are words of ours. */
+struct ce_parquet_cast {
+    const char *column, *type;
+};
+/* Writes a CSV file of ours as a Parquet file: everything as text but those columns. -ENOTSUP when
+ * DuckDB's library is missing. */
+int ce_parquet_from_csv(const char *csv, const struct ce_parquet_cast *casts, size_t cast_count,
+                        const char *parquet, struct ce_error *err);
 
 #endif

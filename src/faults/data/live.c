@@ -279,10 +279,10 @@ int ce_live_inject(struct ce_live *live, struct ce_injection *injection, struct 
                        "expected 0.0 hits in 0 cells, found none: '%s' has no column that %s takes",
                        target->dataset, injection->fault->name);
     CE_TRY(ce_traffic_arm(&live->traffic, injection, NULL, &hook, live, err));
-    if (recipe->mutation.scope.rate > 0 &&
-        ce_probe_pick(hits_now, live, true, 0, live->probe, err) < 0)
-        return -ENOENT;
-    return 0;
+    int64_t next = 0;
+    if (recipe->mutation.scope.rate > 0)
+        next = ce_probe_pick(hits_now, live, true, 0, live->probe, err);
+    return next < 0 ? (int)next : 0;
 }
 
 /* A request that is hit need not get another answer: the model may not mind, and a good pipeline

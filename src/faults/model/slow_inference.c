@@ -240,7 +240,8 @@ static int slow_inject(struct ce_injection *injection, struct ce_error *err)
     CE_TRY(ce_traffic_arm(&state->traffic, injection, &slow->traffic, &hook, state, err));
     if (slow_is_control(slow))
         return 0;
-    return ce_probe_pick(hits_long, state, true, 0, state->probe, err) < 0 ? -ENOENT : 0;
+    int64_t next = ce_probe_pick(hits_long, state, true, 0, state->probe, err);
+    return next < 0 ? (int)next : 0;
 }
 
 static int64_t least(int64_t a, int64_t b)

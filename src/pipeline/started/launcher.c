@@ -91,7 +91,7 @@ static void reap(struct launcher *launcher)
 /* ---- the command ---- */
 
 /* sh looks a program up along PATH, and says in the log when there is none. */
-static const char **make_argv(const struct ce_names *command)
+const char **ce_started_argv(const struct ce_names *command)
 {
     static const char *const line[] = {"/bin/sh", "-c"}, *const program[] = {"/bin/sh", "-c",
                                                                              "exec \"$@\"", "sh"};
@@ -109,7 +109,7 @@ static int start(struct launcher *launcher, bool killed, struct ce_error *err)
 {
     static const char *const none[] = {NULL};
     const char *const *prefix = launcher->command->prefix ? launcher->command->prefix : none;
-    ce_autofree const char **own = make_argv(launcher->command->command);
+    ce_autofree const char **own = ce_started_argv(launcher->command->command);
     ce_autofree const char **argv = own ? ce_helpers_argv(prefix, own) : NULL;
     if (!argv)
         return ce_fail_memory(err);

@@ -94,6 +94,10 @@ extern const struct ce_undo_op ce_undo_end_started;
 
 /* ---- the processes ---- */
 
+/* What executes a command: one name is a line for sh, more are a program, looked up along PATH, and
+ * its arguments. Free the list with free(); it borrows its texts. NULL: no memory. */
+const char **ce_started_argv(const struct ce_names *command);
+
 enum { CE_LAUNCHER_CHANNEL = 3, CE_LAUNCHER_REPORT = 4 };
 /* The keeper's life, in a process of its own with the channel. Its exit code. */
 int ce_started_keep(const struct ce_started_command *command);

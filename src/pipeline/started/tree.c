@@ -66,6 +66,22 @@ static struct processes list_all(void)
     return all;
 }
 
+/* How many steps it is from there up to `root`; 0: it is not below. */
+static size_t depth_below(const struct processes *all, pid_t pid, pid_t root)
+{
+    for (size_t depth = 0; depth < all->count; depth++) {
+        if (pid == root)
+            return depth;
+        size_t i = 0;
+        while (i < all->count && all->list[i].pid != pid)
+            i++;
+        if (i == all->count)
+            return 0;
+        pid = all->list[i].parent;
+    }
+    return 0;
+}
+
 int ce_tree_signal_children(int signal)
 {
     struct processes all = list_all();
@@ -77,6 +93,15 @@ int ce_tree_signal_children(int signal)
         }
     free(all.list);
     return count;
+}
+
+void ce_tree_signal_below(pid_t root, int signal)
+{
+    struct processes all = list_all();
+    for (size_t i = 0; i < all.count; i++)
+        if (depth_below(&all, all.list[i].pid, root) > 0)
+            (void)kill(all.list[i].pid, signal);
+    free(all.list);
 }
 
 /* ---- who listens ---- */
@@ -123,22 +148,6 @@ static bool holds(pid_t pid, const struct inodes *inodes)
     }
     closedir(fds);
     return found;
-}
-
-/* How many steps it is from there up to `root`; 0: it is not below. */
-static size_t depth_below(const struct processes *all, pid_t pid, pid_t root)
-{
-    for (size_t depth = 0; depth < all->count; depth++) {
-        if (pid == root)
-            return depth;
-        size_t i = 0;
-        while (i < all->count && all->list[i].pid != pid)
-            i++;
-        if (i == all->count)
-            return 0;
-        pid = all->list[i].parent;
-    }
-    return 0;
 }
 
 pid_t ce_tree_listener(pid_t root, int port)

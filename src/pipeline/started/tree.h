@@ -7,6 +7,8 @@
 
 /* Sends a signal to each child of this process; how many there were. */
 int ce_tree_signal_children(int signal);
+/* The same to all that are below `root`, itself left out. */
+void ce_tree_signal_below(pid_t root, int signal);
 /* The process nearest to `root`, which is none itself, that listens at that TCP port; 0: none of
  * those below does, or it cannot be seen. */
 pid_t ce_tree_listener(pid_t root, int port);

@@ -107,18 +107,20 @@ def test_a_unit_is_throttled_below_its_own_quota(settings, said):
 
 
 def test_a_second_run_does_not_lower_the_same_quota():
-    """Each would take the other's value for the unit's own, and one of them would stay."""
-    with Unit("ce-busy.service", SPIN, CPUQuota="70%") as unit, lab() as one:
+    """Each would take the other's value for the unit's own, and one of them would stay: also when they share no state folder."""
+    with Unit("ce-busy.service", SPIN, CPUQuota="70%") as unit, lab() as one, lab() as other:
         before = unit.limits()
         assert (before["cpu.max"], before["below"]) == ("70000 100000\n", [])
 
-        def document(percent, duration):
+        def document(percent, duration, one=one):
             return one.document("cpu_throttle", name=f"{percent}.yaml", target={"unit": unit.name}, duration=duration,
                                 parameters={"throttle_percent": percent, "cpus": 1, "mechanism": "cgroup_v2"})
 
         first = one.start("run", document(40, "8s"), "--json")
         until(lambda: unit.limits()["cpu.max"] == "42000 100000\n", "the first quota", first)
         code, suite = one.run_json("run", document(80, "1s"))
+        assert code == 4 and "is acted on by another run (cpu_throttle_test, " in str(suite), suite
+        code, suite = other.run_json("run", document(80, "1s", other))
         assert code == 4 and "is already limited (cpu) by another run" in str(suite), suite
         assert unit.limits()["cpu.max"] == "42000 100000\n" and first.poll() is None
         done = finished(first)
