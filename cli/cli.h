@@ -210,8 +210,8 @@ json_t *cli_read_json(char *text, struct ce_error *err);
 /* Whether colours and redrawn lines are welcome on that stream. */
 bool cli_is_terminal(FILE *stream);
 bool cli_wants_color(FILE *stream);
-/* Ends a line of which `column` columns are written; what does not fit into the terminal's width, or
- * 100 columns, goes on in lines that are indented so far. */
+/* Ends a line of which `column` columns are written; what does not fit into the terminal's width,
+ * or 100 columns, goes on in lines that are indented so far. */
 void cli_print_wrapped(FILE *out, const char *text, int column, int indent);
 /* Whether stdout is a pipe that nobody reads any more. */
 bool cli_reader_is_gone(void);
@@ -272,6 +272,7 @@ int cli_history_open(const struct cli_args *args, bool write, struct ce_history 
                      struct ce_error *err);
 /* Which runs are meant by --layer, --name and so on. */
 struct ce_history_filter cli_history_filter(const struct cli_args *args);
+/* clang-format off */
 #define CLI_OPTIONS_FILTER \
     {"name", CLI_TEXT, CLI_FIELD(name), "PATTERN", "of that name; *, ? and [...] as in a shell", \
      .both = "of that name (*, ?, [...] as in a shell); with that tag"}, \
@@ -289,6 +290,7 @@ struct ce_history_filter cli_history_filter(const struct cli_args *args);
      .both = "begun then: 2026-11-22T10:00:00Z, 2026-11-22, 7d, 12h"}, \
     {"until", CLI_TEXT, CLI_FIELD(until), "TIME", "begun until then"}, \
     {"profile", CLI_TEXT, CLI_FIELD(profile), "PROFILE", "of that embedded pipeline: naive or hardened"}
+/* clang-format on */
 /* A text that others wrote, in a column of that width; without control characters. Cut if it is
  * longer. Width 0: as it is. */
 void cli_print_cell(FILE *out, const char *text, int width);

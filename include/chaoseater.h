@@ -168,8 +168,8 @@ struct ce_results;
 CE_API int ce_suite_run(const struct ce_document *doc, const struct ce_suite_options *options,
                         struct ce_results **ret_results, struct ce_error *err);
 CE_API void ce_results_free(struct ce_results *results);
-/* Reads results that were written as "json": such a document, or one of its runs. -EINVAL when it is
- * none. Free with ce_results_free(). */
+/* Reads results that were written as "json": such a document, or one of its runs. -EINVAL when it
+ * is none. Free with ce_results_free(). */
 CE_API int ce_results_read(const char *path, struct ce_results **ret_results, struct ce_error *err);
 
 struct ce_gate_options {
@@ -177,8 +177,8 @@ struct ce_gate_options {
     const char *on;                    /* what has to have that score: "each" run, the mean of each
                                           "layer", or the "mean" of all; NULL: "each" */
     const struct ce_results *baseline; /* what was measured before; NULL: nothing is compared */
-    double max_drop;                   /* points, 0..100, that an experiment may have lost since; two
-                                          standard errors more where it was repeated */
+    double max_drop; /* points, 0..100, that an experiment may have lost since; two
+                        standard errors more where it was repeated */
 };
 /* -ERANGE or -EINVAL when one of them is wrong: known before anything runs. */
 CE_API int ce_gate_check(const struct ce_gate_options *options, struct ce_error *err);
@@ -259,10 +259,10 @@ struct ce_schedule_options {
 
 /* Runs the experiments of a validated document whenever its schedules say so, until the suite's
  * signal comes (what runs then is undone), `once` has been done, or nothing comes any more. Returns
- * 0 and the gravest exit code of all runs, or of the signal, whatever happened in them. -EINVAL: the
- * schedules are of no use: an experiment has none, or two are in each other's way. `ret_json` (may
- * be NULL) is what `schedule --json` prints at the end; free it with ce_string_free(). Call it from
- * a process in which the signal is handled by this thread. */
+ * 0 and the gravest exit code of all runs, or of the signal, whatever happened in them. -EINVAL:
+ * the schedules are of no use: an experiment has none, or two are in each other's way. `ret_json`
+ * (may be NULL) is what `schedule --json` prints at the end; free it with ce_string_free(). Call it
+ * from a process in which the signal is handled by this thread. */
 CE_API int ce_schedule_run(const struct ce_document *doc, const struct ce_schedule_options *options,
                            int *ret_exit_code, char **ret_json, struct ce_error *err);
 /* The next `count` times of each schedule: {"schedules": [{"experiment", "schedule", "overlap",
@@ -278,10 +278,11 @@ CE_API int ce_schedule_units_json(const struct ce_document *doc, const char *sta
 
 /* ---- the history ---- */
 
-/* Every run that has ended, in an SQLite database. Runs of suites and schedules are recorded as they
- * end (struct ce_suite_options); several processes may do so at once. What is stable for SQL is the
- * view runs(id, name, layer, fault_type, status, verdict, resilience_score, recovery_time,
- * accuracy_degradation, pipeline_downtime, error_count, duration, started_at, ended_at, seed, tags).
+/* Every run that has ended, in an SQLite database. Runs of suites and schedules are recorded as
+ * they end (struct ce_suite_options); several processes may do so at once. What is stable for SQL
+ * is the view runs(id, name, layer, fault_type, status, verdict, resilience_score, recovery_time,
+ * accuracy_degradation, pipeline_downtime, error_count, duration, started_at, ended_at, seed,
+ * tags).
  *
  * A run is called by its id, by the beginning of its id, by its experiment's name (the newest run
  * of it), or "last". Functions fail with
@@ -337,8 +338,8 @@ CE_API int ce_history_trends_json(struct ce_history *history, const char *name, 
 /* {"runs", "metrics": [{"metric", "values", "differences": from the first, "best": which}]}. */
 CE_API int ce_history_compare_json(struct ce_history *history, const char *const *runs,
                                    size_t count, char **ret_json, struct ce_error *err);
-/* {"runs", "experiments", "mean_resilience_score", ..., "success_rate", "first", "last", "statuses",
- * "verdicts", "by_layer", "by_fault"}. */
+/* {"runs", "experiments", "mean_resilience_score", ..., "success_rate", "first", "last",
+ * "statuses", "verdicts", "by_layer", "by_fault"}. */
 CE_API int ce_history_summary_json(struct ce_history *history,
                                    const struct ce_history_filter *filter, char **ret_json,
                                    struct ce_error *err);
@@ -354,8 +355,8 @@ CE_API int ce_history_import(struct ce_history *history, const char *path, size_
                              struct ce_error *err);
 /* What stays; 0: nothing is dropped for that reason. */
 struct ce_history_retention {
-    size_t days; /* runs that began so long ago, or later */
-    size_t runs; /* so many of each experiment, the newest */
+    size_t days;  /* runs that began so long ago, or later */
+    size_t runs;  /* so many of each experiment, the newest */
     bool dry_run; /* only count */
 };
 CE_API int ce_history_prune(struct ce_history *history, const struct ce_history_retention *keep,

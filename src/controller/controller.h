@@ -13,7 +13,7 @@ struct ce_run_options {
     const char *state_dir;
     const struct ce_experiment *experiment;
     const struct ce_pipeline_spec *pipeline; /* its profile included */
-    const struct ce_names *claims;           /* what it acts on (orchestrator/claims.h); may be NULL */
+    const struct ce_names *claims; /* what it acts on (orchestrator/claims.h); may be NULL */
     uint64_t seed;
     struct ce_hits *hits;                /* where hits on live requests are noted; may be NULL */
     int repeat;                          /* 1.. when the experiment repeats, else 0 */

@@ -116,9 +116,9 @@ static int tell_status(const struct run *run, struct ce_error *err)
 {
     const struct ce_record *record = run->record;
     ce_autofree char *path = ce_format("%s/%s", run->run_folder, CE_RUN_ABOUT);
-    ce_autojson json_t *about = json_pack(
-        "{s:s, s:s, s:s}", "experiment", record->name, "fault", record->fault_type, "target",
-        record->target ? record->target : "pipeline under test");
+    ce_autojson json_t *about =
+        json_pack("{s:s, s:s, s:s}", "experiment", record->name, "fault", record->fault_type,
+                  "target", record->target ? record->target : "pipeline under test");
     ce_autofree char *text = about ? ce_json_text(about) : NULL;
     if (!path || !text)
         return ce_fail_memory(err);
@@ -147,8 +147,8 @@ static int open_journal(struct run *run, struct ce_error *err)
 int ce_run_prepare(struct run *run, struct ce_error *err)
 {
     const struct ce_run_options *options = run->options;
-    CE_TRY(ce_blast_find(run->experiment, options->seed, options->state_dir, &run->blast.found,
-                         err));
+    CE_TRY(
+        ce_blast_find(run->experiment, options->seed, options->state_dir, &run->blast.found, err));
     if (run->blast.found.count > 0)
         set_text(&run->record->target, run->blast.found.name);
     ce_autofree char *runs = ce_format("%s/run", options->state_dir);

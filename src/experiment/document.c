@@ -57,8 +57,9 @@ const struct ce_param ce_experiment_params[] = {
              .doc = "Experiments that have to have passed before it is started."),
     CE_END_PARAMS,
 };
-static const char *const experiment_sections[] = {"parameters", "target", "schedule", "steady_state",
-                                                "stop_when", "rollback", "blast_radius", NULL};
+static const char *const experiment_sections[] = {"parameters",   "target",    "schedule",
+                                                  "steady_state", "stop_when", "rollback",
+                                                  "blast_radius", NULL};
 
 static const struct ce_choice orders[] = {
     {"document", CE_ORDER_DOCUMENT, "as they are listed"},
@@ -79,7 +80,8 @@ const struct ce_param ce_document_params[] = {
             .doc = "Whether one that did not pass ends the suite."),
     CE_END_PARAMS,
 };
-static const char *const document_sections[] = {"experiments", "pipeline", "prometheus", "schedule", NULL};
+static const char *const document_sections[] = {"experiments", "pipeline", "prometheus", "schedule",
+                                                NULL};
 
 const struct ce_param ce_prometheus_params[] = {
     CE_TEXT(struct ce_prometheus_keys, pushgateway_url, .def = "",
@@ -96,8 +98,7 @@ const struct ce_map_rules ce_pipeline_rules = {"key", "pipeline", ce_pipeline_pa
 const struct ce_map_rules ce_target_rules = {"key", "target", ce_target_params, NULL};
 const struct ce_map_rules ce_prometheus_rules = {"key", "prometheus", ce_prometheus_params, NULL};
 
-static const char prometheus_notice[] =
-    "prometheus: without pushgateway_url no metrics are pushed";
+static const char prometheus_notice[] = "prometheus: without pushgateway_url no metrics are pushed";
 
 const struct ce_fault *ce_experiment_fault(const struct ce_node *experiment)
 {

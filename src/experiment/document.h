@@ -63,9 +63,9 @@ struct ce_experiment {
     size_t probe_count;
     struct ce_stop *stops;
     size_t stop_count;
-    struct ce_names depends_on; /* names of experiments */
+    struct ce_names depends_on;  /* names of experiments */
     struct ce_schedule schedule; /* its own; without one its `text` is NULL */
-    bool left_out;              /* by --only or --skip */
+    bool left_out;               /* by --only or --skip */
 };
 
 /* Where metrics are pushed to. */
@@ -92,8 +92,8 @@ bool ce_document_depends(const struct ce_document *doc, size_t later, size_t ear
 /* By which the same document is recognised: of all that it says, options included. */
 int ce_document_digest(const struct ce_document *doc, char ret_hex[CE_SHA256_HEX],
                        struct ce_error *err);
-/* The document as YAML that can be run, with what was set since it was loaded. NULL: no memory. Free
- * with free(). */
+/* The document as YAML that can be run, with what was set since it was loaded. NULL: no memory.
+ * Free with free(). */
 char *ce_document_text(const struct ce_document *doc);
 /* When the experiments run that have no schedule of their own; NULL: the document says nothing. */
 const struct ce_schedule *ce_document_schedule(const struct ce_document *doc);

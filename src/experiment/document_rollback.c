@@ -42,7 +42,8 @@ int ce_document_read_rollback(const struct ce_node *map, struct ce_experiment *e
     experiment->strategy = spec->strategy;
     if (spec->strategy != CE_STRATEGY_IMMEDIATE && spec->health_check_interval > spec->timeout) {
         const struct ce_node *key = ce_node_get(node, "health_check_interval");
-        return ce_fail_place(err, &(key ? key : ce_node_get(node, "timeout_seconds"))->place, EINVAL,
+        return ce_fail_place(err, &(key ? key : ce_node_get(node, "timeout_seconds"))->place,
+                             EINVAL,
                              "a health check of %.4g s (health_check_interval) cannot end within "
                              "timeout_seconds, %.4g s",
                              (double)spec->health_check_interval / (double)CE_SECOND,

@@ -81,8 +81,8 @@ void ce_recipe_random(const struct ce_recipe *recipe, const char *id, uint64_t u
 /* Whether the request is one of the share. Independent of all the others. */
 bool ce_recipe_shares(const struct ce_recipe *recipe, const char *id, double share);
 
-/* Whether the request is one of the share that is spared first when a fault is taken back by and by.
- * Another attempt at it ("f-17.2") is, too; and whoever is at 0.1 is at 0.2. */
+/* Whether the request is one of the share that is spared first when a fault is taken back by and
+ * by. Another attempt at it ("f-17.2") is, too; and whoever is at 0.1 is at 0.2. */
 bool ce_spared(uint64_t seed, const char *id, double share);
 
 /* ---- arming ---- */
@@ -123,7 +123,7 @@ struct ce_filter;
  * reads them. */
 struct ce_traffic {
     _Atomic double intensity; /* 0..1; the callbacks read it for every message */
-    _Atomic double spared;    /* the share of the requests that is not shown to the fault any more */
+    _Atomic double spared; /* the share of the requests that is not shown to the fault any more */
 
     /* Set by arming, and left alone from then on. */
     struct ce_recipe recipe;

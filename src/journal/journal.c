@@ -232,10 +232,9 @@ static json_t *opening(const char *run_id, json_t *more)
     ce_boot_id(boot);
     ce_timestamp(ce_wall_now(), at);
     (void)ce_process_identify(getpid(), &self);
-    ce_autojson json_t *record =
-        json_pack("{s:s, s:i, s:s, s:s, s:i, s:I, s:s}", "type", "open", "version",
-                  CE_JOURNAL_VERSION, "run", run_id, "boot", boot, "pid", (int)self.pid, "start",
-                  (json_int_t)self.start, "at", at);
+    ce_autojson json_t *record = json_pack(
+        "{s:s, s:i, s:s, s:s, s:i, s:I, s:s}", "type", "open", "version", CE_JOURNAL_VERSION, "run",
+        run_id, "boot", boot, "pid", (int)self.pid, "start", (json_int_t)self.start, "at", at);
     return more && json_object_update(record, more) < 0 ? NULL : ce_take(record);
 }
 

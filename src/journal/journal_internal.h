@@ -42,8 +42,8 @@ int ce_journal_create_with(const char *state_dir, const char *run_id,
 /* Calls `each` for every journal of a state folder; goes on after a failure and returns the first.
  */
 typedef int ce_journal_fn(struct ce_journal *journal, void *ctx, struct ce_error *err);
-int ce_journal_each(const char *state_dir, const struct ce_undo_op *const *ops,
-                    ce_journal_fn *each, void *ctx, struct ce_error *err);
+int ce_journal_each(const char *state_dir, const struct ce_undo_op *const *ops, ce_journal_fn *each,
+                    void *ctx, struct ce_error *err);
 
 /* Waits for the lock for at most `timeout` ns (0: does not wait; negative: for ever). 0, -EAGAIN,
  * or -errno. */

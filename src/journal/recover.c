@@ -22,8 +22,8 @@ static void autofolder(DIR **folder)
         (void)closedir(*folder);
 }
 
-int ce_journal_each(const char *state_dir, const struct ce_undo_op *const *ops,
-                    ce_journal_fn *each, void *ctx, struct ce_error *err)
+int ce_journal_each(const char *state_dir, const struct ce_undo_op *const *ops, ce_journal_fn *each,
+                    void *ctx, struct ce_error *err)
 {
     ce_autofree char *path = ce_format("%s/journal", state_dir);
     if (!path)

@@ -102,17 +102,17 @@ struct ce_record {
     char *isolation;              /* of the pipeline */
     char *target;                 /* what the fault acted on; NULL: the pipeline */
     /* what the document asked besides; each is NULL when it asked for none */
-    json_t *tags;            /* [name] */
-    json_t *steady_state;    /* the hypothesis: [{"name", "probe", "mode", "looks", "failures",
-                                "errors", "held": true, false or null (could not be looked at),
-                                "detail": a sentence}] */
-    json_t *stopped_by;      /* the stop condition that ended the run: {"condition": a sentence,
-                                "value", "after": seconds since injection} */
-    json_t *blast_radius;    /* {"of", "mode", "eligible", "chosen": [what was chosen]} */
-    char *rollback_reason;   /* why that strategy, or why it gave way to another; NULL: as asked */
-    json_t *series;          /* what was measured over time, as the documented JSON */
-    json_t *toolkit;         /* the journal of an experiment of the Chaos Toolkit, in its shape */
-    json_t *words;           /* of a record that was read: the texts it borrows; else NULL */
+    json_t *tags;          /* [name] */
+    json_t *steady_state;  /* the hypothesis: [{"name", "probe", "mode", "looks", "failures",
+                              "errors", "held": true, false or null (could not be looked at),
+                              "detail": a sentence}] */
+    json_t *stopped_by;    /* the stop condition that ended the run: {"condition": a sentence,
+                              "value", "after": seconds since injection} */
+    json_t *blast_radius;  /* {"of", "mode", "eligible", "chosen": [what was chosen]} */
+    char *rollback_reason; /* why that strategy, or why it gave way to another; NULL: as asked */
+    json_t *series;        /* what was measured over time, as the documented JSON */
+    json_t *toolkit;       /* the journal of an experiment of the Chaos Toolkit, in its shape */
+    json_t *words;         /* of a record that was read: the texts it borrows; else NULL */
 };
 
 /* Of a run that begins now, with nothing measured and nothing to end. */

@@ -55,8 +55,7 @@ static int tell(json_t *line)
 static void tell_event(void *ctx, const struct ce_event *event)
 {
     struct teller *teller = ctx;
-    bool news = event->state != teller->state ||
-                fabs(event->fraction - teller->fraction) >= 0.01 ||
+    bool news = event->state != teller->state || fabs(event->fraction - teller->fraction) >= 0.01 ||
                 event->intensity != teller->intensity || event->guarded != teller->guarded;
     if (event->state == CE_STATE_ENDED || !news)
         return;

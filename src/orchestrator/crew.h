@@ -12,7 +12,7 @@
 struct ce_member;
 
 struct ce_member_report {
-    const char *phase; /* "observing"; valid until the next call */
+    const char *phase;          /* "observing"; valid until the next call */
     double fraction, intensity; /* as of struct ce_event */
     bool guarded;
     bool ended;              /* then: */

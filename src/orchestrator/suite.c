@@ -192,8 +192,8 @@ static int describe(const struct ce_run_options *options, struct ce_record *ret_
     if (can && may) {
         if (named)
             ret_record->target = strdup(found.name);
-        ce_aim_describe(options->experiment, named ? found.name : "the pipeline under test",
-                        reason, what, sizeof what);
+        ce_aim_describe(options->experiment, named ? found.name : "the pipeline under test", reason,
+                        what, sizeof what);
         ret_record->reason = ce_format("dry run: nothing was touched; it would act %s", what);
     } else {
         ret_record->reason = strdup(!can ? reason : refused.message);
@@ -400,7 +400,8 @@ static int prepare(struct suite *suite, struct ce_error *err)
                             &suite->seed, &suite->kept, err));
         if (seed != suite->seed) { /* a random order is another one */
             ce_agenda_done(&suite->agenda);
-            CE_TRY(ce_agenda_make(suite->doc, options->chosen, both, suite->seed, &suite->agenda, err));
+            CE_TRY(ce_agenda_make(suite->doc, options->chosen, both, suite->seed, &suite->agenda,
+                                  err));
         }
     }
     if (options->hits && !options->dry_run && suite->parallel == 1)

@@ -86,8 +86,8 @@ static void put_grid_line(const struct frame *frame, double value)
 static void put_value_axis(const struct frame *frame)
 {
     if (frame->logarithmic) {
-        fprintf(frame->out, "<text class=\"phase\" x=\"%d\" y=\"%.1f\">log</text>\n",
-                RIGHT + 6, frame->top + 4);
+        fprintf(frame->out, "<text class=\"phase\" x=\"%d\" y=\"%.1f\">log</text>\n", RIGHT + 6,
+                frame->top + 4);
         double value = frame->low;
         int decades = (int)lround(log10(frame->high / frame->low));
         int step = 1 + decades / 6;

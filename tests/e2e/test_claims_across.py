@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Two invocations of chaoseater at once: what one acts on, the other leaves alone until it is back."""
+"""Two invocations of chaoseater at once: a fault that one has brought upon something, the other does not bring upon it, too."""
 import contextlib
 import json
 import re
@@ -86,6 +86,20 @@ def test_runs_on_different_targets_run_at_once(lab):
             code, suite = lab.run_json("run", document(lab, other, SHORT, "other.yaml"))
             assert (code, suite["runs"][0]["verified"]) == (0, True), suite
             assert first.poll() is None and stands(one)
+
+
+def test_another_fault_may_be_brought_upon_the_same_thing(lab):
+    with sleeper() as process:
+        waits = document(lab, process, TIME, "waits.yaml")
+        plan = json.loads(waits.read_text())
+        plan["experiments"][0] |= {"fault_type": "cpu_throttle", "parameters": {"throttle_percent": 0}}
+        waits.write_text(json.dumps(plan))
+        with acted_on(lab, document(lab, process, TIME, "hangs.yaml"), process):
+            second = lab.start("run", waits, "--json")
+            wait_for(lambda: len(journals(lab)) == 2 or second.poll() is not None, "the second run")
+            assert second.poll() is None, second.communicate()
+            second.terminate()
+            second.communicate(timeout=60)
 
 
 def test_a_pipeline_of_its_own_is_in_nobodys_way(lab):

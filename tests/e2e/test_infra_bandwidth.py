@@ -141,7 +141,7 @@ def root_lab():
         lab.clean_soon()
 
 
-other_lab = root_lab  # runs of one state folder leave each other's targets alone
+other_lab = root_lab  # two runs of one state folder never bring one fault upon one thing
 
 
 def start(lab, target, name, **parameters):

@@ -104,11 +104,11 @@ static void roll_ending(struct dice *dice, struct ce_record *record)
     record->step_count = below(dice, 4);
     record->steps = calloc(4, sizeof *record->steps);
     for (size_t i = 0; i < record->step_count; i++)
-        record->steps[i] = (struct ce_rollback_step){
-            .at = number(dice),
-            .intensity = number(dice),
-            .healthy = flip(dice),
-            .event = flip(dice) ? ce_rollback_event("half_open") : NULL};
+        record->steps[i] =
+            (struct ce_rollback_step){.at = number(dice),
+                                      .intensity = number(dice),
+                                      .healthy = flip(dice),
+                                      .event = flip(dice) ? ce_rollback_event("half_open") : NULL};
     record->rollback_seconds = number(dice);
     record->rollback_verified = flip(dice);
     record->rollback_reason = maybe(dice);

@@ -119,7 +119,7 @@ def test_a_second_run_does_not_lower_the_same_quota():
         first = one.start("run", document(40, "8s"), "--json")
         until(lambda: unit.limits()["cpu.max"] == "42000 100000\n", "the first quota", first)
         code, suite = one.run_json("run", document(80, "1s"))
-        assert code == 4 and "is acted on by another run (cpu_throttle_test, " in str(suite), suite
+        assert code == 4 and "is under cpu_throttle by another run (cpu_throttle_test, " in str(suite), suite
         code, suite = other.run_json("run", document(80, "1s", other))
         assert code == 4 and "is already limited (cpu) by another run" in str(suite), suite
         assert unit.limits()["cpu.max"] == "42000 100000\n" and first.poll() is None
