@@ -125,11 +125,50 @@ int cli_run_exit(int r)
 
 /* ---- run and gate ---- */
 
-/* A line for each run: what it would act on, and how. */
-static int print_plans(const struct ce_results *results, struct ce_error *err)
+/* A line for each run: what it would act on, and how, or why it could not. */
+static void print_plan(const json_t *run)
 {
+    static const char acts[] = "it would act ";
+    const json_t *experiment = json_object_get(run, "experiment");
+    const char *name = json_string_value(json_object_get(experiment, "name"));
+    const char *detail = json_string_value(json_object_get(run, "detail"));
+    const char *plan = detail ? strstr(detail, acts) : NULL;
+    json_int_t repeat = json_integer_value(json_object_get(run, "repeat"));
+    int column = printf("  %s", name ? name : "");
+    if (repeat > 0)
+        column += printf(" #%d", (int)repeat);
+    column += printf(plan ? ": " : " could not: ");
+    cli_print_wrapped(stdout, plan ? plan + strlen(acts) : detail ? detail : "", column, 4);
+}
+
+static bool can_run(const json_t *run)
+{
+    const char *reason = json_string_value(json_object_get(run, "reason"));
+    return reason && strcmp(reason, "dry_run") == 0;
+}
+
+static void print_plans(const char *path, const json_t *runs)
+{
+    size_t i, able = 0, count = json_array_size(runs);
+    const json_t *run;
+    json_array_foreach(runs, i, run) able += can_run(run);
+    printf("%s: %zu run%s would begin", path, able, able == 1 ? "" : "s");
+    if (able < count)
+        printf(", %zu could not", count - able);
+    puts("; nothing was touched");
+    json_array_foreach(runs, i, run) print_plan(run);
+}
+
+/* There is nothing to report but what would be done, and what this host could not do. */
+static int report_dry_run(const struct ce_results *results, const struct cli_args *args,
+                          struct ce_error *err)
+{
+    if (args->json)
+        return ce_results_write(results, "json", stdout, false, err) < 0
+                   ? CE_EXIT_FAILED
+                   : ce_results_exit_code(results);
     char *text = NULL;
-    size_t size, i;
+    size_t size;
     FILE *out = open_memstream(&text, &size);
     if (!out)
         return cli_fail_memory(err);
@@ -138,40 +177,12 @@ static int print_plans(const struct ce_results *results, struct ce_error *err)
         free(text);
         return CE_EXIT_FAILED;
     }
-    json_t *report = cli_read_json(text, err), *run;
+    json_t *report = cli_read_json(text, err);
     if (!report)
         return CE_EXIT_FAILED;
-    json_array_foreach(json_object_get(report, "runs"), i, run)
-    {
-        const json_t *experiment = json_object_get(run, "experiment");
-        const char *name = json_string_value(json_object_get(experiment, "name"));
-        const char *detail = json_string_value(json_object_get(run, "detail"));
-        const char *plan = detail ? strstr(detail, "it would act ") : NULL;
-        if (!name || !plan)
-            continue;
-        int column = printf("  %s: ", name);
-        cli_print_wrapped(stdout, plan + strlen("it would act "), column, 4);
-    }
+    print_plans(args->operand, json_object_get(report, "runs"));
     json_decref(report);
-    return CE_EXIT_PASSED;
-}
-
-/* There is nothing to report but what this host could not do. */
-static int report_dry_run(const struct ce_document *doc, const struct ce_results *results,
-                          const struct cli_args *args, struct ce_error *err)
-{
-    size_t count = ce_document_experiment_count(doc);
-    int exit_code = ce_results_exit_code(results);
-    const char *format = args->json ? "json" : "text";
-    if (args->json || exit_code != CE_EXIT_PASSED) {
-        if (ce_results_write(results, format, stdout, false, err) < 0)
-            return CE_EXIT_FAILED;
-    } else {
-        printf("%s: %zu experiment%s would run; nothing was touched\n", args->operand, count,
-               count == 1 ? "" : "s");
-        return print_plans(results, err);
-    }
-    return exit_code;
+    return ce_results_exit_code(results);
 }
 
 static int report_run(struct ce_results *results, const struct cli_args *args,
@@ -194,7 +205,7 @@ static int run_document(struct ce_document *doc, const struct cli_args *args,
     struct ce_results *results = NULL;
     exit_code = cli_suite_run(doc, args, false, &results, err);
     if (exit_code == CE_EXIT_PASSED && args->dry_run)
-        exit_code = report_dry_run(doc, results, args, err);
+        exit_code = report_dry_run(results, args, err);
     else if (exit_code == CE_EXIT_PASSED)
         exit_code = report_run(results, args, gate, err);
     ce_results_free(results);

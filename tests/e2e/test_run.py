@@ -87,10 +87,23 @@ def test_a_dry_run_of_the_mission_s_document_says_what_would_happen(chaoseater, 
     done = chaoseater("run", "mission.yaml", "--dry-run")
     assert done.returncode == 0
     first, *plans = done.stdout.splitlines()
-    assert first == "mission.yaml: 2 experiments would run; nothing was touched"
+    assert first == "mission.yaml: 2 runs would begin; nothing was touched"
     assert len(plans) == 2 and all("on the pipeline under test" in plan for plan in plans)
     assert done.stderr == ""
     assert not (tmp_path / "state").exists()
+
+
+def test_a_dry_run_counts_runs_and_says_which_could_not(chaoseater, tmp_path):
+    (tmp_path / "plan.yaml").write_text("""experiments:
+  - {name: twice, layer: model, fault_type: slow_inference, duration: 1, repeat: 2}
+  - {name: lost, layer: infrastructure, fault_type: cpu_throttle, duration: 1, target: {process: no-such-process}}
+""")
+    done = chaoseater("run", "plan.yaml", "--dry-run")
+    assert done.returncode == 4
+    assert done.stdout.splitlines() == [
+        "plan.yaml: 2 runs would begin, 1 could not; nothing was touched",
+        "  twice #1: on the pipeline under test", "  twice #2: on the pipeline under test",
+        "  lost could not: no process is called 'no-such-process'"]
 
 
 def test_a_dry_run_touches_nothing(chaoseater, tmp_path):
