@@ -103,6 +103,12 @@ void cli_results_warn(const struct ce_results *results, const struct cli_args *a
     if (ce_results_hits_lost(results))
         fprintf(stderr, "chaoseater: '%s' could not be written: hits are missing in it\n",
                 args->hits);
+    if (args->resume && ce_results_resumed(results) == 0)
+        fputs("chaoseater: --resume: no interrupted suite of this document, all of it was run\n",
+              stderr);
+    else if (args->resume)
+        fprintf(stderr, "chaoseater: --resume: %zu run%s had ended before, the rest was run\n",
+                ce_results_resumed(results), ce_results_resumed(results) == 1 ? "" : "s");
     if (ce_results_history_problem(results))
         fprintf(stderr, "chaoseater: %s\n", ce_results_history_problem(results));
     if (ce_results_push_warning(results))

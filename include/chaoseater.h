@@ -190,6 +190,8 @@ CE_API int ce_results_gate(struct ce_results *results, const struct ce_gate_opti
 CE_API int ce_results_exit_code(const struct ce_results *results);
 /* Whether lines are missing in the file of hits, because it could not be written. */
 CE_API bool ce_results_hits_lost(const struct ce_results *results);
+/* How many of the runs had ended in the suite that was resumed. */
+CE_API size_t ce_results_resumed(const struct ce_results *results);
 /* One sentence about metrics that the document's Pushgateway did not take; NULL: it took them all,
  * or there is none. Valid as long as the results. */
 CE_API const char *ce_results_push_warning(const struct ce_results *results);

@@ -105,6 +105,11 @@ bool ce_results_hits_lost(const struct ce_results *results)
     return results->hits_lost;
 }
 
+size_t ce_results_resumed(const struct ce_results *results)
+{
+    return results->resumed;
+}
+
 const char *ce_results_push_warning(const struct ce_results *results)
 {
     return results->push_warning;

@@ -14,6 +14,7 @@ struct ce_results {
     uint64_t seed;
     int signal; /* that ended the suite, or 0 */
     bool hits_lost;
+    size_t resumed;
     char *push_warning;    /* about metrics that were not pushed; NULL: none */
     char *history_problem; /* why runs are missing in the history; NULL: none is */
     bool has_gate;

@@ -37,6 +37,7 @@ struct suite {
     unsigned parallel;
     struct ce_agenda agenda;
     struct ce_kept *kept; /* NULL: nothing is kept */
+    size_t resumed;       /* runs that had ended before */
     struct ce_hits *hits; /* of runs in this process; NULL: nobody asked for them */
     bool hits_lost;
     struct ce_recorder *recorder; /* NULL: no history */
@@ -276,6 +277,7 @@ static int settle(struct suite *suite, struct ce_item *item, struct ce_error *er
     struct ce_record record;
     if (ce_kept_find(suite->kept, item->experiment->name, profile_of(suite, item), item->repeat,
                      &record)) {
+        suite->resumed++;
         end_item(suite, item, &record);
         return 1;
     }
@@ -426,6 +428,7 @@ static int collect(struct suite *suite, struct ce_results *results, struct ce_er
     results->seed = suite->seed;
     results->signal = signalled(suite);
     results->hits_lost = suite->hits_lost;
+    results->resumed = suite->resumed;
     results->history_problem = ce_recorder_problem(suite->recorder);
     results->push_warning = ce_take(suite->publisher.warning);
     return 0;

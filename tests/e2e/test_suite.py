@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 
@@ -246,14 +247,17 @@ def test_an_interrupted_suite_goes_on_where_it_was(how, parallel):
         interrupt_after(lab, process, 2, how)
         # Killed before it has a guard, a run leaves an empty journal, which the next one removes.
         wait_for(lambda: not lab.processes(), "the end of all")
-        code, suite = lab.run_json("run", path, "--resume")
-        assert code == 0
+        resumed = lab.run("run", path, "--resume", "--json")
+        suite = json.loads(resumed.stdout)
+        assert resumed.returncode == 0
+        assert re.search(r"^chaoseater: --resume: [2-4] runs had ended before, the rest was run$", resumed.stderr, re.M)
         assert names(suite) == [f"e{i}" for i in range(5)]
         starts = sorted(run["started_at"] for run in suite["runs"])
         assert len({run["recipe"]["seed"] for run in suite["runs"]}) == 1, "the seed of the interrupted suite"
         assert not lab.leftovers()
-        again = lab.run_json("run", path)[1]
-        assert min(run["started_at"] for run in again["runs"]) > starts[-1], "nothing is kept of a suite that has ended"
+        again = lab.run("run", path, "--resume", "--json")
+        assert "--resume: no interrupted suite of this document, all of it was run" in again.stderr
+        assert min(run["started_at"] for run in json.loads(again.stdout)["runs"]) > starts[-1], "nothing is kept of a suite that has ended"
 
 
 def test_the_lever_ends_a_suite_and_refuses_the_next():
