@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -188,11 +191,12 @@ static void what_nobody_has_undone_is_not_free(void)
 static void contend(const struct world *w, int number, atomic_int *holders)
 {
     enum { TIMES = 50 };
+    int64_t until = ce_now() + 30 * CE_SECOND; /* one that fails leaves its claim behind */
     for (int had = 0, tries = 0; had < TIMES; tries++) {
         ce_autofree char *run = ce_format("run-%d-%d", number, tries);
         struct ce_journal *journal = NULL;
         int r = claim(w, run, NAMES("own", "shared"), &journal, NULL);
-        if (r == -EALREADY)
+        if (r == -EALREADY && ce_now() < until)
             continue;
         if (r < 0 || atomic_fetch_add(holders, 1) != 0)
             _exit(1);
@@ -226,6 +230,37 @@ static void two_never_hold_one_thing(void)
     (void)munmap(holders, sizeof *holders);
 }
 
+/* Who looks while another claims sees what that one claimed. */
+static void looking_and_claiming_are_one_step(void)
+{
+    WORLD(w);
+    struct ce_journal *rival = NULL, *own = NULL;
+    struct ce_error err = {0};
+    int pair[2], r = 0;
+    ce_autofree char *folder = ce_format("%s/journal", w.state);
+    REQUIRE(pipe(pair) == 0 && mkdir(folder, 0700) == 0);
+    ce_autofd int lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    REQUIRE(lock >= 0 && flock(lock, LOCK_EX) == 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)close(lock);
+        r = claim(&w, "own", NAMES("x"), &own, NULL);
+        _exit(write(pair[1], &r, sizeof r) != sizeof r);
+    }
+    struct pollfd result = {.fd = pair[0], .events = POLLIN};
+    CHECK(poll(&result, 1, 200) == 0); /* it waits */
+    json_t *more =
+        json_pack("{s:[s], s:s, s:s}", "claims", "x", "experiment", "rival_test", "fault", "hang");
+    REQUIRE_OK(ce_journal_create_with(w.state, "rival", ops, more, &rival, &err), err);
+    json_decref(more);
+    CHECK(flock(lock, LOCK_UN) == 0);
+    CHECK(read(pair[0], &r, sizeof r) == sizeof r && r == -EALREADY);
+    CHECK(waitpid(pid, NULL, 0) == pid);
+    (void)close(pair[0]);
+    (void)close(pair[1]);
+    ce_journal_close(rival);
+}
+
 int main(void)
 {
     TEST(one_thing_is_claimed_by_one_run);
@@ -234,5 +269,6 @@ int main(void)
     TEST(a_killed_holder_claims_until_its_guard_has_undone);
     TEST(what_nobody_has_undone_is_not_free);
     TEST(two_never_hold_one_thing);
+    TEST(looking_and_claiming_are_one_step);
     return test_done();
 }
