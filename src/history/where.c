@@ -168,7 +168,7 @@ void ce_history_where_name(struct ce_history_where *where, const char *name)
 void ce_history_where_bind(const struct ce_history_where *where, sqlite3_stmt *statement)
 {
     for (size_t i = 0; i < where->count; i++) {
-        char name[16];
+        char name[32];
         snprintf(name, sizeof name, ":w%zu", i);
         int place = sqlite3_bind_parameter_index(statement, name);
         if (where->bound[i].text)
