@@ -62,6 +62,10 @@ struct cli_args {
     bool document;
     struct cli_list rest; /* operands after the second */
 
+    /* grafana */
+    const char *title, *datasource, *max_error_rate, *max_recovery, *url, *token, *folder;
+    struct cli_list panels;
+
     /* schedule */
     const char *metrics;
     bool once, systemd;
@@ -179,7 +183,8 @@ extern const struct cli_command cmd_demo, cmd_run, cmd_gate, cmd_validate, cmd_s
     cmd_data_diff, cmd_data_profile, cmd_data_key, cmd_data_switch, cmd_proxy, cmd_schedule,
     cmd_metrics_delete, cmd_metrics_send, cmd_history_list, cmd_history_show, cmd_history_query,
     cmd_history_trends, cmd_history_compare, cmd_history_summary, cmd_history_export,
-    cmd_history_import, cmd_history_prune, cmd_compare;
+    cmd_history_import, cmd_history_prune, cmd_compare, cmd_grafana_dashboard,
+    cmd_grafana_alerts, cmd_grafana_push;
 
 /* Parses what follows the command's name. Returns CE_EXIT_PASSED, or CE_EXIT_USAGE with a sentence
  * that helps. End with cli_args_done(), also after a failure. */

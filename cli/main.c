@@ -25,6 +25,7 @@ static const struct {
     {NULL, &cmd_history_list}, {NULL, &cmd_history_show}, {NULL, &cmd_history_query},
     {NULL, &cmd_history_trends}, {NULL, &cmd_history_compare}, {NULL, &cmd_history_summary},
     {NULL, &cmd_history_export}, {NULL, &cmd_history_import}, {NULL, &cmd_history_prune},
+    {NULL, &cmd_grafana_dashboard}, {NULL, &cmd_grafana_alerts}, {NULL, &cmd_grafana_push},
 };
 static const struct {
     const char *name, *summary; /* commands "name ..." share a line of `chaoseater --help` */
@@ -32,6 +33,7 @@ static const struct {
     {"data", "faults in files of data: inject, revert, diff, profile, key, switch"},
     {"history", "past runs: list, show, trends, compare, query, summary, export"},
     {"metrics", "what a Pushgateway has: delete, send"},
+    {"grafana", "dashboard, alerts, push: for Grafana and Prometheus"},
 };
 /* clang-format on */
 

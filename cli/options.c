@@ -280,6 +280,7 @@ void cli_args_done(struct cli_args *args)
     free(args->set.items);
     free(args->reports.items);
     free(args->dialect.items);
+    free(args->panels.items);
     free(args->rest.items);
     for (size_t i = 0; i < args->faults.count; i++)
         free(args->faults.items[i].params.items);

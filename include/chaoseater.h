@@ -443,6 +443,51 @@ CE_API int ce_metrics_delete(const char *gateway, const char *job, const char *e
 CE_API int ce_metrics_send_kept(const char *gateway, const char *state_dir, size_t *ret_left,
                                 struct ce_error *err);
 
+/* ---- Grafana ---- */
+
+struct ce_grafana_dashboard_options {
+    const char *title;         /* NULL: one that says what it shows */
+    const char *const *panels; /* files with panels of your own: JSON, one or an array of them */
+    size_t panel_count;
+};
+/* A dashboard of these metrics in Grafana's classic JSON, for any data source of the type
+ * prometheus: what is live, scores, what the faults did, what is still to be undone. `options`
+ * NULL: the defaults. -EINVAL: a file is no panel. Free with ce_string_free(). */
+CE_API int ce_grafana_dashboard(const struct ce_grafana_dashboard_options *options, char **ret_json,
+                                struct ce_error *err);
+
+struct ce_grafana_alert_options {
+    const char *format;     /* "prometheus" (NULL): a rule file; "grafana": one to provision it */
+    bool json;              /* as JSON, which both read as well, and not as YAML */
+    const char *datasource; /* the uid of the one that Grafana asks; NULL: "prometheus" */
+    bool has_min_score;
+    double min_score;           /* else 70 */
+    const char *max_error_rate; /* share of operations that fail under a fault; NULL: "0.1" */
+    const char *max_recovery;   /* NULL: "30s" */
+};
+/* Alert rules: low score, steady state left, errors, slow recovery; a run that failed, or proves
+ * nothing; a host on which something is still to be undone. `options` NULL: the defaults. -EINVAL:
+ * one of them is wrong. Free with ce_string_free(). */
+CE_API int ce_grafana_alerts(const struct ce_grafana_alert_options *options, char **ret_text,
+                             struct ce_error *err);
+
+struct ce_grafana_push_options {
+    const char *url;    /* "https://host/prefix"; must be given */
+    const char *token;  /* of a service account that may edit; in no message; must be given */
+    const char *folder; /* its name; NULL: "ChaosEater". It is made when it is not there */
+    const struct ce_grafana_dashboard_options *dashboard; /* NULL: the defaults */
+    const struct ce_grafana_alert_options *alerts; /* likewise; of its datasource: the one that is
+                                                      the default, or the first. `format` and `json`
+                                                      are not looked at */
+};
+/* Puts both into a Grafana. What an earlier call has put there is replaced. `ret_json`:
+ * {"datasource", "folder", "dashboard": uids, "path": of the dashboard, "rules": how many}; free it
+ * with ce_string_free(). -EINVAL: an option is wrong. -EACCES: it does not know the token, or its
+ * account may not; -ENOENT: it has no such API, or no Prometheus; -EEXIST: something else is in the
+ * way; -EREMOTEIO, -EPROTO: it failed; or what kept the call from an answer. */
+CE_API int ce_grafana_push(const struct ce_grafana_push_options *options, char **ret_json,
+                           struct ce_error *err);
+
 /* ---- tables ---- */
 
 /* Faults to be applied to a table, in the order in which they were added. */

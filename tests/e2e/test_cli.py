@@ -16,6 +16,7 @@ import pytest
 COMMANDS = ["demo", "run", "gate", "proxy", "validate", "schema", "faults", "explain", "doctor", "recover", "status", "stop", "schedule", "compare"]
 DATA_COMMANDS = ["data inject", "data revert", "data diff", "data profile", "data key", "data switch"]
 METRICS_COMMANDS = ["metrics delete", "metrics send"]
+GRAFANA_COMMANDS = ["grafana dashboard", "grafana alerts", "grafana push"]
 HISTORY_COMMANDS = [f"history {word}" for word in
                     ("list", "show", "query", "trends", "compare", "summary", "export", "import", "prune")]
 
@@ -25,8 +26,8 @@ experiments:
 """
 
 
-@pytest.mark.parametrize("command", [[], ["data"], ["metrics"], ["history"], *[name.split() for name in
-                                                                               COMMANDS + DATA_COMMANDS + METRICS_COMMANDS + HISTORY_COMMANDS]],
+@pytest.mark.parametrize("command", [[], ["data"], ["metrics"], ["history"], ["grafana"], *[name.split() for name in
+                         COMMANDS + DATA_COMMANDS + METRICS_COMMANDS + HISTORY_COMMANDS + GRAFANA_COMMANDS]],
                          ids=lambda c: " ".join(c) or "chaoseater")
 def test_help_fits_one_screen_and_ends_with_an_example(chaoseater, command):
     done = chaoseater(*command, "--help")
@@ -41,7 +42,8 @@ def test_help_fits_one_screen_and_ends_with_an_example(chaoseater, command):
 
 def test_help_under_json_is_a_document(chaoseater):
     listed = json.loads(chaoseater("--help", "--json").stdout)["commands"]
-    assert {command["name"] for command in listed if command["summary"]} == set(COMMANDS + DATA_COMMANDS + METRICS_COMMANDS + HISTORY_COMMANDS)
+    assert {command["name"] for command in listed if command["summary"]} == set(
+        COMMANDS + DATA_COMMANDS + METRICS_COMMANDS + HISTORY_COMMANDS + GRAFANA_COMMANDS)
     for command in listed:
         document = json.loads(chaoseater(*command["name"].split(), "--help", "--json").stdout)
         assert document["name"] == command["name"] and document["operand"] == command["operand"]
