@@ -51,7 +51,7 @@ struct cli_args {
     uint64_t parallel;
 
     /* metrics */
-    const char *gateway, *job;
+    const char *gateway, *job, *events;
 
     /* the history */
     const char *db; /* "none": nothing is recorded */
@@ -131,7 +131,9 @@ struct cli_option {
     {"dry-run", CLI_FLAG, CLI_FIELD(dry_run), NULL, "validate and resolve, touch nothing"}
 #define CLI_OPTION_REPORT \
     {"report", CLI_LIST, CLI_FIELD(reports), "FORMAT=PATH", "a report, -: instead of the text (repeatable)"}
-#define CLI_OPTION_HITS \
+#define CLI_OPTIONS_EVENTS_HITS \
+    {"events", CLI_TEXT, CLI_FIELD(events), "FILE", "a line of JSON for whatever happens; -: not the text", \
+     .both = "a line of JSON for each event (-: stdout), each hit"}, \
     {"hits", CLI_TEXT, CLI_FIELD(hits), "FILE", "a line of JSON for each hit on a live request"}
 #define CLI_OPTION_GATEWAY \
     {"gateway", CLI_TEXT, CLI_FIELD(gateway), "URL", "the Pushgateway"}
@@ -154,7 +156,7 @@ struct cli_option {
     CLI_OPTIONS_STATE_AND_DB, CLI_OPTION_JSON, CLI_OPTION_HELP, CLI_END_OPTIONS
 #define CLI_OPTIONS_RUN \
     CLI_OPTIONS_SUITE, CLI_OPTIONS_END_EARLY, CLI_OPTION_DRY_RUN, CLI_OPTION_REPORT, \
-    CLI_OPTION_HITS, CLI_OPTIONS_LAST
+    CLI_OPTIONS_EVENTS_HITS, CLI_OPTIONS_LAST
 /* clang-format on */
 #define CLI_END_OPTIONS                                                                            \
     {                                                                                              \
@@ -183,8 +185,8 @@ extern const struct cli_command cmd_demo, cmd_run, cmd_gate, cmd_validate, cmd_s
     cmd_data_diff, cmd_data_profile, cmd_data_key, cmd_data_switch, cmd_proxy, cmd_schedule,
     cmd_metrics_delete, cmd_metrics_send, cmd_history_list, cmd_history_show, cmd_history_query,
     cmd_history_trends, cmd_history_compare, cmd_history_summary, cmd_history_export,
-    cmd_history_import, cmd_history_prune, cmd_compare, cmd_grafana_dashboard,
-    cmd_grafana_alerts, cmd_grafana_push;
+    cmd_history_import, cmd_history_prune, cmd_compare, cmd_grafana_dashboard, cmd_grafana_alerts,
+    cmd_grafana_push;
 
 /* Parses what follows the command's name. Returns CE_EXIT_PASSED, or CE_EXIT_USAGE with a sentence
  * that helps. End with cli_args_done(), also after a failure. */
@@ -241,13 +243,16 @@ struct ce_suite_options cli_suite_options(const struct cli_args *args,
  * could be started, whatever came of it. Free *ret_results with ce_results_free(). */
 int cli_suite_run(const struct ce_document *doc, const struct cli_args *args, bool both_profiles,
                   struct ce_results **ret_results, struct ce_error *err);
-/* Says on stderr what was lost that is no part of the results: hits, pushed metrics, history. */
+/* Says on stderr what was lost that is no part of the results: hits, events, pushed metrics,
+ * history. */
 void cli_results_warn(const struct ce_results *results, const struct cli_args *args);
 /* What a failed ce_suite_run(), or ce_toolkit_run(), means for the exit code. */
 int cli_run_exit(int r);
-/* Whether every --report and --hits can be written, each to a file of its own, before anything
- * runs. Returns an exit code. */
+/* Whether every --report, --events and --hits can be written, each to a file of its own, before
+ * anything runs. Returns an exit code. */
 int cli_reports_check(const struct cli_args *args, struct ce_error *err);
+/* Whether stdout is for events: then nothing else is printed there. */
+bool cli_events_are_printed(const struct cli_args *args);
 /* Writes every --report. Returns CE_EXIT_PASSED or CE_EXIT_FAILED. */
 int cli_reports_write(const struct ce_results *results, const struct cli_args *args);
 /* Writes every --report, and the results to stdout. Returns CE_EXIT_PASSED or CE_EXIT_FAILED. */

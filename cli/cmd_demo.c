@@ -79,7 +79,8 @@ static int run_demo(struct ce_document *doc, const struct cli_args *args, struct
     if (exit_code == CE_EXIT_PASSED) {
         int printed = cli_results_print(results, args, err);
         if (printed == CE_EXIT_PASSED)
-            printed = write_reports(results, folder, !args->json, err);
+            printed =
+                write_reports(results, folder, !args->json && !cli_events_are_printed(args), err);
         exit_code = demo_exit(results);
         if (printed != CE_EXIT_PASSED && exit_code != CE_EXIT_DIRTY)
             exit_code = printed;
@@ -104,7 +105,7 @@ static const struct cli_option options[] = {
     CLI_OPTION_SET,
     CLI_OPTIONS_SEED_PARALLEL,
     CLI_OPTION_REPORT,
-    CLI_OPTION_HITS,
+    CLI_OPTIONS_EVENTS_HITS,
     CLI_OPTIONS_STATE_AND_DB,
     CLI_OPTION_JSON,
     CLI_OPTION_HELP,

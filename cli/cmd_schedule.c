@@ -298,6 +298,10 @@ static int make_command(const struct cli_args *args, const char *program, const 
         command[n++] = "--db";
         command[n++] = args->db;
     }
+    if (args->events) {
+        command[n++] = "--events";
+        command[n++] = args->events;
+    }
     if (args->hits) {
         command[n++] = "--hits";
         command[n++] = args->hits;
@@ -420,7 +424,8 @@ static int run(const struct cli_args *args, struct ce_error *err)
 }
 
 static const struct cli_option options[] = {
-    {"once", CLI_FLAG, CLI_FIELD(once), NULL, "wait for what is due next, run it, and exit"},
+    {"once", CLI_FLAG, CLI_FIELD(once), NULL, "wait for what is due next, run it, and exit",
+     .both = "wait for what is due next, run it, exit; or print N times"},
     {"list", CLI_COUNT, CLI_FIELD(list), "N", "print the next N times of each schedule, and exit",
      .least = 1, .most = 1000},
     {"systemd", CLI_FLAG, CLI_FIELD(systemd), NULL, "print a service and a timer for systemd",
@@ -430,9 +435,8 @@ static const struct cli_option options[] = {
     CLI_OPTION_FAIL_FAST,
     CLI_OPTION_REPORT,
     {"metrics", CLI_TEXT, CLI_FIELD(metrics), "ADDRESS",
-     "answer Prometheus at http://ADDRESS/metrics",
-     .both = "answer Prometheus at http://ADDRESS/metrics; log hits"},
-    CLI_OPTION_HITS,
+     "answer Prometheus at http://ADDRESS/metrics"},
+    CLI_OPTIONS_EVENTS_HITS,
     CLI_OPTIONS_LAST,
 };
 

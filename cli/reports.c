@@ -106,21 +106,26 @@ static bool is_same(const char *a, const char *b)
     return same;
 }
 
+static int fail_same(const char *option, const char *path, const char *other, struct ce_error *err)
+{
+    return cli_fail(err, CE_EXIT_USAGE, EINVAL,
+                    "%s: '%s' is the file of %s; each takes a file of its own", option, path,
+                    other);
+}
+
 /* The last of two to be written would be all that is left. */
 static int check_once(const struct cli_args *args, size_t i, struct ce_error *err)
 {
     const char *path, *other;
     (void)report_split(args->reports.items[i], &path);
     if (args->hits && is_same(args->hits, path))
-        return cli_fail(err, CE_EXIT_USAGE, EINVAL,
-                        "--report: '%s' is the file of --hits; each takes a file of its own", path);
+        return fail_same("--report", path, "--hits", err);
+    if (args->events && is_same(args->events, path))
+        return fail_same("--report", path, "--events", err);
     for (size_t k = 0; k < i; k++) {
         (void)report_split(args->reports.items[k], &other);
         if (is_same(other, path))
-            return cli_fail(err, CE_EXIT_USAGE, EINVAL,
-                            "--report: '%s' is the file of another report; each takes a file of "
-                            "its own",
-                            path);
+            return fail_same("--report", path, "another report", err);
     }
     return CE_EXIT_PASSED;
 }
@@ -141,12 +146,33 @@ static int fail_format(const char *report, struct ce_error *err)
                     "--report: '%s' is not FORMAT=PATH with the format %s", report, known);
 }
 
+bool cli_events_are_printed(const struct cli_args *args)
+{
+    return args->events && is_stdout(args->events);
+}
+
+/* The files that are written while something runs. */
+static int check_lines(const struct cli_args *args, struct ce_error *err)
+{
+    int exit_code = args->hits ? path_check("--hits", args->hits, err) : CE_EXIT_PASSED;
+    if (exit_code != CE_EXIT_PASSED || !args->events)
+        return exit_code;
+    if (!is_stdout(args->events))
+        exit_code = path_check("--events", args->events, err);
+    else if (args->json)
+        return cli_fail(err, CE_EXIT_USAGE, EINVAL,
+                        "--events: '-' cannot go to standard output, where --json prints");
+    if (exit_code == CE_EXIT_PASSED && args->hits && is_same(args->events, args->hits))
+        return fail_same("--events", args->events, "--hits", err);
+    return exit_code;
+}
+
 int cli_reports_check(const struct cli_args *args, struct ce_error *err)
 {
-    size_t on_stdout = 0;
-    int exit_hits = args->hits ? path_check("--hits", args->hits, err) : CE_EXIT_PASSED;
-    if (exit_hits != CE_EXIT_PASSED)
-        return exit_hits;
+    size_t on_stdout = cli_events_are_printed(args);
+    int exit_lines = check_lines(args, err);
+    if (exit_lines != CE_EXIT_PASSED)
+        return exit_lines;
     for (size_t i = 0; i < args->reports.count; i++) {
         const char *path, *report = args->reports.items[i];
         if (!report_split(report, &path))
@@ -265,6 +291,8 @@ int cli_results_print(const struct ce_results *results, const struct cli_args *a
                       struct ce_error *err)
 {
     int exit_code = cli_reports_write(results, args);
+    if (cli_events_are_printed(args))
+        return exit_code;
     bool color = !args->json && cli_wants_color(stdout);
     int r = ce_results_write(results, printed_format(args), stdout, color, err);
     if (r < 0 && !cli_reader_is_gone())

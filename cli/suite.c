@@ -74,6 +74,7 @@ struct ce_suite_options cli_suite_options(const struct cli_args *args,
         .fail_fast = args->fail_fast,
         .resume = args->resume,
         .hits = args->hits,
+        .events = args->events,
         .progress = cli_progress_show,
         .progress_ctx = progress,
     };
@@ -111,6 +112,8 @@ void cli_results_warn(const struct ce_results *results, const struct cli_args *a
                 ce_results_resumed(results), ce_results_resumed(results) == 1 ? "" : "s");
     if (ce_results_history_problem(results))
         fprintf(stderr, "chaoseater: %s\n", ce_results_history_problem(results));
+    if (ce_results_events_problem(results))
+        fprintf(stderr, "chaoseater: %s\n", ce_results_events_problem(results));
     if (ce_results_push_warning(results))
         fprintf(stderr, "chaoseater: %s\n", ce_results_push_warning(results));
 }

@@ -46,6 +46,7 @@ static int run_toolkit(const struct ce_toolkit *toolkit, const struct cli_args *
     struct ce_suite_options options = {
         .state_dir = args->state_dir,
         .dry_run = args->dry_run,
+        .events = args->events,
         .signal = cli_signals_catch(&before),
         .progress = cli_progress_show,
         .progress_ctx = &progress,

@@ -149,6 +149,9 @@ struct ce_suite_options {
     const char *hits;   /* file that gets a line of JSON for each live request that a fault hit, and
                            what was done to it; NULL: none */
     struct ce_metrics *metrics; /* where runs say what they do; NULL: nowhere */
+    const char *events; /* file that gets a line of JSON for whatever happens, at its end; "-":
+                           standard output; NULL: none. Who listens at a socket watch/NAME.sock of
+                           the state folder is told the same */
     const char *db;  /* the history that runs are recorded in; NULL: history.db in the state folder.
                         What cannot be recorded is said by ce_results_history_problem() */
     bool no_history; /* record nothing */
@@ -195,6 +198,9 @@ CE_API size_t ce_results_resumed(const struct ce_results *results);
 /* One sentence about metrics that the document's Pushgateway did not take; NULL: it took them all,
  * or there is none. Valid as long as the results. */
 CE_API const char *ce_results_push_warning(const struct ce_results *results);
+/* What is missing in the file of events, in a sentence; NULL: nothing is. Valid as long as the
+ * results. */
+CE_API const char *ce_results_events_problem(const struct ce_results *results);
 /* Why runs are missing in the history, in a sentence; NULL: they are not. */
 CE_API const char *ce_results_history_problem(const struct ce_results *results);
 /* Whether every run was completed, verified and left nothing behind, whatever its verdict. */
@@ -223,8 +229,9 @@ CE_API const char *ce_toolkit_title(const struct ce_toolkit *toolkit);
 CE_API size_t ce_toolkit_activity_count(const struct ce_toolkit *toolkit);
 /* One line each about what has no effect here; NULL past the last one. */
 CE_API const char *ce_toolkit_notice(const struct ce_toolkit *toolkit, size_t i);
-/* Runs it: results with one run, as of ce_suite_run(). Of the options, state_dir, dry_run, signal
- * and progress are looked at. Call it from a process without other threads. */
+/* Runs it: results with one run, as of ce_suite_run(). Of the options, state_dir, dry_run, signal,
+ * db, no_history, metrics, events and progress are looked at. Call it from a process without other
+ * threads. */
 CE_API int ce_toolkit_run(const struct ce_toolkit *toolkit, const struct ce_suite_options *options,
                           struct ce_results **ret_results, struct ce_error *err);
 

@@ -63,19 +63,35 @@ static void skip(struct run *run, const char *stage, const char *reason)
     end_as(run, CE_STATUS_SKIPPED, CE_VERDICT_INCONCLUSIVE, reason);
 }
 
+/* Whether one is due. Its metrics are the caller's. */
+static bool take_sample(struct run *run, struct ce_sample *ret_sample)
+{
+    int64_t now = ce_now();
+    if (!run->live || now < run->sampled + CE_SAMPLE_EVERY)
+        return false;
+    run->sampled = now;
+    *ret_sample = ce_live_sample(run->live, now);
+    ret_sample->elapsed = (double)(now - run->started) / (double)CE_SECOND;
+    return true;
+}
+
 void ce_run_publish(struct run *run, enum ce_state state, double fraction)
 {
     ce_log("%s: %s", run->experiment->name, ce_state_name(state));
-    if (run->options->on_event) {
-        struct ce_event event = {
-            .state = state,
-            .fraction = fraction,
-            .intensity = ce_series_intensity_now(run->series),
-            .guarded = run->guard && ce_guard_alive(run->guard),
-            .record = run->record,
-        };
-        run->options->on_event(run->options->on_event_ctx, &event);
-    }
+    if (!run->options->on_event)
+        return;
+    struct ce_sample sample = {0};
+    bool sampled = take_sample(run, &sample);
+    const struct ce_event event = {
+        .state = state,
+        .fraction = fraction,
+        .intensity = ce_series_intensity_now(run->series),
+        .guarded = run->guard && ce_guard_alive(run->guard),
+        .sample = sampled ? &sample : NULL,
+        .record = run->record,
+    };
+    run->options->on_event(run->options->on_event_ctx, &event);
+    json_decref(sample.metrics);
 }
 
 /* ---- waiting ---- */
@@ -465,7 +481,7 @@ static void end(struct run *run)
     }
     ce_hypothesis_record(run->hypothesis, run->record);
     ce_hypothesis_free(run->hypothesis);
-    ce_live_free(run->live);
+    ce_live_free(ce_take(run->live)); /* nothing is sampled any more */
     ce_series_phase(run->series, NULL, ce_now());
     run->record->series = ce_series_json(run->series);
     ce_series_free(ce_take(run->series));

@@ -17,17 +17,6 @@
 /* Live metrics of stop conditions are looked at that often. */
 #define LOOK (20 * CE_MILLISECOND)
 
-bool ce_hypothesis_measures(const struct ce_experiment *experiment)
-{
-    for (size_t i = 0; i < experiment->probe_count; i++)
-        if (experiment->probes[i].kind == CE_PROBE_WORKLOAD)
-            return true;
-    for (size_t i = 0; i < experiment->stop_count; i++)
-        if (experiment->stops[i].probe.kind == CE_PROBE_WORKLOAD)
-            return true;
-    return false;
-}
-
 int64_t ce_hypothesis_longest(const struct ce_experiment *experiment)
 {
     int64_t longest = 0;

@@ -23,11 +23,9 @@ enum ce_round {
 };
 
 struct ce_hypothesis;
-/* Whether it needs the workload's measurements. */
-bool ce_hypothesis_measures(const struct ce_experiment *experiment);
 /* How long the round before or after may take at most, ns. */
 int64_t ce_hypothesis_longest(const struct ce_experiment *experiment);
-/* Experiment and live (which may be NULL) are borrowed; `timeout` is that of an operation. NULL:
+/* Experiment and live are borrowed; `timeout` is that of an operation. NULL:
  * out of memory. */
 struct ce_hypothesis *ce_hypothesis_new(const struct ce_experiment *experiment,
                                         const struct ce_live *live, int64_t timeout);

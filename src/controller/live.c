@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/json.h"
 
 /* Beyond that many the oldest are forgotten, whatever the window. */
 enum { ENTRIES_MAX = 1 << 18 };
@@ -201,6 +202,38 @@ static double throughput_of(const struct view *view)
             seconds += (double)entry_at(view->live, i)->latency_ns / (double)CE_SECOND;
     }
     return known && seconds > 0 ? (double)count_ok(view) / seconds : NAN;
+}
+
+/* {name: mean} of all that the trials of the window report; NULL: nothing. */
+static json_t *customs_of(const struct view *view)
+{
+    json_t *all = NULL, *value;
+    const char *name;
+    for (size_t i = view->from; i < view->live->count; i++) {
+        json_object_foreach(entry_at(view->live, i)->metrics, name, value)
+        {
+            if (!all)
+                all = json_object();
+            if (!json_object_get(all, name))
+                (void)json_object_set_new(all, name, ce_json_number(custom_of(view, name)));
+        }
+    }
+    return all;
+}
+
+struct ce_sample ce_live_sample(const struct ce_live *live, int64_t now)
+{
+    struct view view = look_back(live, CE_SAMPLE_WINDOW, now);
+    uint64_t count = live->count - view.from, ok = count_ok(&view);
+    return (struct ce_sample){
+        .operations = count,
+        .errors = count - ok,
+        .accuracy = accuracy_of(&view),
+        .p50_ms = latency_of(&view, 0.5),
+        .p99_ms = latency_of(&view, 0.99),
+        .throughput = throughput_of(&view),
+        .metrics = customs_of(&view),
+    };
 }
 
 double ce_live_value(const struct ce_live *live, const char *metric, int64_t window, int64_t now)

@@ -4,6 +4,7 @@
 #define CE_CONTROLLER_LIVE_H
 
 #include "controller/measure.h"
+#include "observers/events.h"
 
 /* So many operations say something before the window has passed once. */
 #define CE_LIVE_LEAST 10
@@ -21,6 +22,9 @@ void ce_live_add(struct ce_live *live, const struct ce_outcome *outcome, int64_t
  * no operation it is that of the last one. NaN: not known, or not yet. error_count and downtime
  * (s) count since the beginning. */
 double ce_live_value(const struct ce_live *live, const char *metric, int64_t window, int64_t now);
+/* What ended in the last CE_SAMPLE_WINDOW: the means of what trials report are the caller's, to be
+ * freed with json_decref(). */
+struct ce_sample ce_live_sample(const struct ce_live *live, int64_t now);
 /* Whether trials are measured, which take as long as they take. */
 bool ce_live_has_trials(const struct ce_live *live);
 

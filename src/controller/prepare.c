@@ -127,8 +127,7 @@ static int tell_status(const struct run *run, struct ce_error *err)
 
 static int prepare_hypothesis(struct run *run, struct ce_error *err)
 {
-    bool measures = ce_hypothesis_measures(run->experiment);
-    if (measures && !(run->live = ce_live_new(run->measure)))
+    if (!(run->live = ce_live_new(run->measure)))
         return ce_fail_memory(err);
     run->hypothesis =
         ce_hypothesis_new(run->experiment, run->live, run->options->pipeline->timeout);

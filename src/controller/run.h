@@ -24,7 +24,8 @@ struct run {
     struct ce_workload *workload;
     struct ce_measure *measure;
     struct ce_series *series;
-    struct ce_live *live; /* NULL: nobody asks for it */
+    struct ce_live *live; /* NULL: not prepared yet */
+    int64_t sampled;      /* when a sample was published last */
     struct ce_hypothesis *hypothesis;
     struct ce_operations operations; /* those of the pipeline that the baseline covers */
     struct ce_target target;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "observers/events.h"
 
+#include "base/json.h"
+
 const char *ce_state_name(enum ce_state state)
 {
     static const char *const names[] = {
@@ -17,4 +19,14 @@ const char *ce_state_name(enum ce_state state)
         [CE_STATE_ENDED] = "ended",
     };
     return names[state];
+}
+
+json_t *ce_sample_json(const struct ce_sample *sample)
+{
+    return json_pack(
+        "{s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "elapsed", ce_json_number(sample->elapsed),
+        "operations", (json_int_t)sample->operations, "errors", (json_int_t)sample->errors,
+        "accuracy", ce_json_number(sample->accuracy), "p50_ms", ce_json_number(sample->p50_ms),
+        "p99_ms", ce_json_number(sample->p99_ms), "throughput", ce_json_number(sample->throughput),
+        "metrics", sample->metrics ? json_incref(sample->metrics) : json_object());
 }

@@ -34,6 +34,11 @@ enum family {
     ROLLBACK_DURATION,
     ROLLBACK_VERIFIED,
     CUSTOM_METRIC,
+    LIVE_LATENCY, /* the live ones are dropped together: LIVE_CUSTOM is the last */
+    LIVE_ACCURACY,
+    LIVE_ERRORS,
+    LIVE_THROUGHPUT,
+    LIVE_CUSTOM,
     GUARD_UP,
     JOURNAL_LIVE,
     JOURNAL_FAILED,
@@ -87,6 +92,16 @@ const struct ce_metric_family ce_metric_families[] = {
         "Whether everything was seen to be back."},
     [CUSTOM_METRIC] = {"chaos_custom_metric", CE_METRIC_GAUGE, "",
         "What the pipeline itself reports: means, by phase."},
+    [LIVE_LATENCY] = {"chaos_live_latency_seconds", CE_METRIC_GAUGE, "seconds",
+        "Latency of the operations of the last second, by rank."},
+    [LIVE_ACCURACY] = {"chaos_live_accuracy_ratio", CE_METRIC_GAUGE, "ratio",
+        "Share of right predictions in the last second."},
+    [LIVE_ERRORS] = {"chaos_live_error_ratio", CE_METRIC_GAUGE, "ratio",
+        "Share of operations that failed in the last second."},
+    [LIVE_THROUGHPUT] = {"chaos_live_throughput", CE_METRIC_GAUGE, "",
+        "Operations that succeeded, per second, over the last second."},
+    [LIVE_CUSTOM] = {"chaos_live_custom_metric", CE_METRIC_GAUGE, "",
+        "What else is measured, as it was last."},
     [GUARD_UP] = {"chaos_guard_up", CE_METRIC_GAUGE, "",
         "Whether a guard watches over the run that goes on."},
     [JOURNAL_LIVE] = {"chaos_journal_live_entries", CE_METRIC_GAUGE, "",
@@ -372,6 +387,33 @@ static bool is_same(double a, double b)
     return a == b || (isnan(a) && isnan(b));
 }
 
+static double number_in(const json_t *sample, const char *key)
+{
+    const json_t *value = json_object_get(sample, key);
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+static int add_sample(const struct source *source, const json_t *sample)
+{
+    const char *name;
+    json_t *value;
+    double operations = number_in(sample, "operations");
+    CE_TRY(add_part(source, LIVE_LATENCY, "rank", "p50", number_in(sample, "p50_ms") / 1e3));
+    CE_TRY(add_part(source, LIVE_LATENCY, "rank", "p99", number_in(sample, "p99_ms") / 1e3));
+    CE_TRY(add(source, LIVE_ACCURACY, number_in(sample, "accuracy")));
+    CE_TRY(add(source, LIVE_ERRORS, number_in(sample, "errors") / operations));
+    CE_TRY(add(source, LIVE_THROUGHPUT, number_in(sample, "throughput")));
+    json_object_foreach(json_object_get(sample, "metrics"), name, value)
+    {
+        ce_autofree char *metric = ce_metric_escape(name);
+        if (!metric)
+            return -ENOMEM;
+        if (json_is_number(value))
+            CE_TRY(add_part(source, LIVE_CUSTOM, "metric", metric, json_number_value(value)));
+    }
+    return 0;
+}
+
 int ce_metric_add_live(struct ce_metric_set *metrics, const struct ce_metric_live *live)
 {
     static const int statuses[] = {
@@ -388,7 +430,7 @@ int ce_metric_add_live(struct ce_metric_set *metrics, const struct ce_metric_liv
         {GUARD_UP, running && live->guard >= 0 ? live->guard : NAN},
     };
     CE_CLEANUP(source_done) struct source source = {0};
-    bool news = false;
+    bool news = live->sample != NULL;
     for (size_t i = 0; i < CE_COUNT(now); i++)
         news = news || !is_same(now[i].value, value_of(metrics, live->experiment, now[i].family));
     if (!news)
@@ -398,6 +440,10 @@ int ce_metric_add_live(struct ce_metric_set *metrics, const struct ce_metric_liv
         drop(metrics, live->experiment, now[i].family, now[i].family);
         CE_TRY(add(&source, now[i].family, now[i].value));
     }
+    if (live->sample || !running)
+        drop(metrics, live->experiment, LIVE_LATENCY, LIVE_CUSTOM);
+    if (live->sample)
+        CE_TRY(add_sample(&source, live->sample));
     return 1;
 }
 

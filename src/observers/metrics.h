@@ -25,8 +25,9 @@ struct ce_metric_live {
         CE_METRIC_PENDING, /* it has not begun; the rest is of no matter then */
         CE_METRIC_LOST,    /* it began, and nobody leads it any more; likewise */
     } state;
-    double intensity; /* of the fault, 0..1 */
-    int guard;        /* whether a guard watches: 1 or 0; -1: there is none to be yet */
+    double intensity;     /* of the fault, 0..1 */
+    int guard;            /* whether a guard watches: 1 or 0; -1: there is none to be yet */
+    const json_t *sample; /* as of ce_sample_json(); NULL: the last one stays */
 };
 
 /* What the host has to say. */

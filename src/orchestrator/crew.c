@@ -25,7 +25,8 @@ struct ce_member {
     size_t size, capacity, taken; /* of `text`; `taken`: told already */
     struct ce_record record;
     bool has_record, hits_lost, ended;
-    char phase[32];
+    char phase[32], id[64];
+    json_t *sample;
     /* for the member itself: */
     struct ce_run_options options;
     const char *hits;
@@ -51,21 +52,23 @@ static int tell(json_t *line)
     return ce_write_all(REPORTS_AS, text, size + 1);
 }
 
-/* A share of a percent is worth a line, each turn of a loop is not. */
+/* A percent is worth a line, each turn of a loop is not. */
 static void tell_event(void *ctx, const struct ce_event *event)
 {
     struct teller *teller = ctx;
     bool news = event->state != teller->state || fabs(event->fraction - teller->fraction) >= 0.01 ||
-                event->intensity != teller->intensity || event->guarded != teller->guarded;
+                event->intensity != teller->intensity || event->guarded != teller->guarded ||
+                event->sample;
     if (event->state == CE_STATE_ENDED || !news)
         return;
     teller->state = event->state;
     teller->fraction = event->fraction;
     teller->intensity = event->intensity;
     teller->guarded = event->guarded;
-    (void)tell(json_pack("{s:s, s:f, s:f, s:b}", "phase", ce_state_name(event->state), "fraction",
-                         event->fraction, "intensity", event->intensity, "guarded",
-                         event->guarded));
+    (void)tell(json_pack("{s:s, s:s, s:f, s:f, s:b, s:o*}", "phase", ce_state_name(event->state),
+                         "id", event->record->id, "fraction", event->fraction, "intensity",
+                         event->intensity, "guarded", event->guarded, "sample",
+                         event->sample ? ce_sample_json(event->sample) : NULL));
 }
 
 static int work(void *ctx)
@@ -138,6 +141,7 @@ void ce_member_free(struct ce_member *member)
     if (member->has_record)
         ce_record_done(&member->record);
     (void)close(member->fd);
+    json_decref(member->sample);
     free(member->text);
     free(member);
 }
@@ -199,8 +203,14 @@ static int understand(struct ce_member *member, const char *line,
         return 0;
     }
     const char *phase = json_string_value(json_object_get(said, "phase"));
+    const char *id = json_string_value(json_object_get(said, "id"));
     snprintf(member->phase, sizeof member->phase, "%s", phase ? phase : "");
+    snprintf(member->id, sizeof member->id, "%s", id ? id : "");
+    json_decref(member->sample);
+    member->sample = json_incref(json_object_get(said, "sample"));
     ret_report->phase = member->phase;
+    ret_report->id = member->id;
+    ret_report->sample = member->sample;
     ret_report->fraction = json_number_value(json_object_get(said, "fraction"));
     ret_report->intensity = json_number_value(json_object_get(said, "intensity"));
     ret_report->guarded = json_is_true(json_object_get(said, "guarded"));

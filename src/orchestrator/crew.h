@@ -13,8 +13,10 @@ struct ce_member;
 
 struct ce_member_report {
     const char *phase;          /* "observing"; valid until the next call */
+    const char *id;             /* of the run; likewise */
     double fraction, intensity; /* as of struct ce_event */
     bool guarded;
+    const json_t *sample;    /* as of ce_sample_json(); NULL: none is due. Valid likewise */
     bool ended;              /* then: */
     struct ce_record record; /* the caller's, when `has_record` */
     bool has_record;         /* false: it crashed, and `cause` says how */

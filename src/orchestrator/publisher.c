@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "orchestrator/publisher.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/file.h"
-#include "observers/events.h"
+#include "controller/controller.h"
+
+/* ---- metrics ---- */
 
 static void push_host(const struct ce_publisher *publisher)
 {
@@ -15,37 +18,39 @@ static void push_host(const struct ce_publisher *publisher)
     ce_push_host(publisher->push, &host);
 }
 
-void ce_publisher_begin(struct ce_publisher *publisher, const struct ce_document *doc,
-                        struct ce_metrics *board, const char *state_dir,
-                        const struct ce_agenda *agenda)
+static void start_pushing(struct ce_publisher *publisher, const struct ce_prometheus_keys *keys)
 {
-    const struct ce_prometheus_keys *keys = ce_document_prometheus(doc);
     struct ce_error err = {0};
-    *publisher = (struct ce_publisher){.board = board, .state_dir = state_dir};
-    for (size_t i = 0; board && i < agenda->count; i++) {
-        const struct ce_experiment *x = agenda->items[i].experiment;
-        const struct ce_metric_live live = {x->name, ce_layer_name(x->fault->layer), x->fault->name,
-                                            .state = CE_METRIC_PENDING};
-        ce_metrics_live(board, &live);
-    }
-    if (!keys->pushgateway_url || !keys->pushgateway_url[0])
+    if (!keys || !keys->pushgateway_url || !keys->pushgateway_url[0])
         return;
-    if (ce_push_start(keys->pushgateway_url, keys->job_name, state_dir, &publisher->push, &err) < 0)
+    if (ce_push_start(keys->pushgateway_url, keys->job_name, publisher->state_dir, &publisher->push,
+                      &err) < 0)
         publisher->warning = ce_format("metrics were not pushed: %s", err.message);
     push_host(publisher);
 }
 
-void ce_publisher_live(const struct ce_publisher *publisher, const struct ce_experiment *experiment,
-                       const char *phase, double intensity, bool guarded)
+static void show_pending(const struct ce_publisher *publisher)
+{
+    for (size_t i = 0; publisher->board && i < publisher->run_count; i++) {
+        const struct ce_publisher_run *run = &publisher->runs[i];
+        const struct ce_metric_live live = {run->experiment, run->layer, run->fault,
+                                            .state = CE_METRIC_PENDING};
+        ce_metrics_live(publisher->board, &live);
+    }
+}
+
+static void measure(const struct ce_publisher *publisher, const struct ce_publisher_run *run,
+                    const struct ce_publisher_news *news)
 {
     /* Preflight starts the guard. */
-    bool prepared = strcmp(phase, ce_state_name(CE_STATE_PREFLIGHT)) != 0;
+    bool prepared = strcmp(news->phase, ce_state_name(CE_STATE_PREFLIGHT)) != 0;
     const struct ce_metric_live live = {
-        .experiment = experiment->name,
-        .layer = ce_layer_name(experiment->fault->layer),
-        .fault = experiment->fault->name,
-        .intensity = intensity,
-        .guard = prepared ? guarded : -1,
+        .experiment = run->experiment,
+        .layer = run->layer,
+        .fault = run->fault,
+        .intensity = news->intensity,
+        .guard = prepared ? news->guarded : -1,
+        .sample = news->sample,
     };
     if (publisher->push)
         ce_push_live(publisher->push, &live);
@@ -53,16 +58,137 @@ void ce_publisher_live(const struct ce_publisher *publisher, const struct ce_exp
         ce_metrics_live(publisher->board, &live);
 }
 
-void ce_publisher_record(const struct ce_publisher *publisher, const struct ce_record *record)
+/* ---- events ---- */
+
+static json_t *number_or_null(int number)
 {
+    return number > 0 ? json_integer(number) : json_null();
+}
+
+/* What tells a run from the others. */
+static json_t *run_json(const struct ce_publisher *publisher, size_t index)
+{
+    const struct ce_publisher_run *run = &publisher->runs[index];
+    return json_pack("{s:I, s:s, s:s, s:s, s:s?, s:o}", "run", (json_int_t)index, "experiment",
+                     run->experiment, "layer", run->layer, "fault_type", run->fault, "profile",
+                     run->profile, "repeat", number_or_null(run->repeat));
+}
+
+static json_t *event_of(const struct ce_publisher *publisher, size_t index, const char *id)
+{
+    return json_pack("{s:I, s:s, s:s}", "run", (json_int_t)index, "id", id, "experiment",
+                     publisher->runs[index].experiment);
+}
+
+static void say_started(const struct ce_publisher *publisher,
+                        const struct ce_publisher_config *config)
+{
+    ce_autojson json_t *runs = json_array();
+    for (size_t i = 0; i < publisher->run_count; i++)
+        (void)json_array_append_new(runs, run_json(publisher, i));
+    ce_stream_say(publisher->stream, "suite_started",
+                  json_pack("{s:i, s:I, s:i, s:O}", "pid", (int)getpid(), "seed",
+                            (json_int_t)config->seed, "parallel", (int)config->parallel, "runs",
+                            runs),
+                  false);
+}
+
+static void say_begun(struct ce_publisher *publisher, size_t index, const char *id)
+{
+    json_t *event = run_json(publisher, index);
+    publisher->runs[index].begun = true;
+    if (event)
+        (void)json_object_set_new(event, "id", json_string(id));
+    ce_stream_say(publisher->stream, "run_started", event, false);
+}
+
+static void say_sample(const struct ce_publisher *publisher, size_t index,
+                       const struct ce_publisher_news *news)
+{
+    json_t *event = event_of(publisher, index, news->id);
+    ce_autojson json_t *now = json_pack("{s:s, s:f, s:f}", "phase", news->phase, "fraction",
+                                        news->fraction, "intensity", news->intensity);
+    if (event && now) {
+        (void)json_object_update(event, now);
+        (void)json_object_update(event, (json_t *)news->sample);
+    }
+    ce_stream_say(publisher->stream, "sample", event, true);
+}
+
+static void say(struct ce_publisher *publisher, size_t index, const struct ce_publisher_news *news)
+{
+    struct ce_publisher_run *run = &publisher->runs[index];
+    if (!run->begun)
+        say_begun(publisher, index, news->id);
+    if (strcmp(run->phase, news->phase) != 0) {
+        json_t *event = event_of(publisher, index, news->id);
+        if (event)
+            (void)json_object_set_new(event, "phase", json_string(news->phase));
+        ce_stream_say(publisher->stream, "phase", event, false);
+        snprintf(run->phase, sizeof run->phase, "%s", news->phase);
+    }
+    if (news->sample)
+        say_sample(publisher, index, news);
+}
+
+/* ---- both ---- */
+
+int ce_publisher_begin(struct ce_publisher *publisher, const struct ce_publisher_config *config,
+                       struct ce_publisher_run *runs, size_t count, struct ce_error *err)
+{
+    char suite[64];
+    *publisher = (struct ce_publisher){
+        .board = config->options->metrics,
+        .runs = runs,
+        .run_count = runs ? count : 0,
+        .state_dir = config->state_dir,
+    };
+    if (!runs)
+        return ce_fail_memory(err);
+    ce_run_id_make(suite);
+    CE_TRY(
+        ce_stream_open(config->options->events, config->state_dir, suite, &publisher->stream, err));
+    say_started(publisher, config);
+    show_pending(publisher);
+    start_pushing(publisher, config->prometheus);
+    return 0;
+}
+
+void ce_publisher_tell(struct ce_publisher *publisher, size_t run,
+                       const struct ce_publisher_news *news)
+{
+    measure(publisher, &publisher->runs[run], news);
+    say(publisher, run, news);
+    ce_stream_turn(publisher->stream);
+}
+
+void ce_publisher_record(struct ce_publisher *publisher, size_t run, const struct ce_record *record)
+{
+    if (!publisher->stream)
+        return;
+    json_t *event = event_of(publisher, run, record->id);
+    if (event)
+        (void)json_object_set_new(event, "record", ce_record_json(record));
+    ce_stream_say(publisher->stream, "run_ended", event, false);
     if (publisher->push)
         ce_push_record(publisher->push, record);
     if (publisher->board)
         ce_metrics_record(publisher->board, record);
 }
 
-void ce_publisher_end(struct ce_publisher *publisher)
+void ce_publisher_turn(struct ce_publisher *publisher)
+{
+    ce_stream_turn(publisher->stream);
+}
+
+void ce_publisher_end(struct ce_publisher *publisher, int signal, int exit_code)
 {
     push_host(publisher);
     ce_push_stop(ce_take(publisher->push), &publisher->warning);
+    ce_stream_say(publisher->stream, "suite_ended",
+                  json_pack("{s:i, s:i, s:s?}", "signal", signal, "exit_code", exit_code, "warning",
+                            publisher->warning),
+                  false);
+    ce_stream_close(ce_take(publisher->stream), &publisher->events_problem);
+    free(ce_take(publisher->runs));
 }

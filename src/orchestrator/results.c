@@ -33,6 +33,7 @@ void ce_results_free(struct ce_results *results)
     free(results->source);
     free(results->history_problem);
     free(results->push_warning);
+    free(results->events_problem);
     free(results);
 }
 
@@ -113,6 +114,11 @@ size_t ce_results_resumed(const struct ce_results *results)
 const char *ce_results_push_warning(const struct ce_results *results)
 {
     return results->push_warning;
+}
+
+const char *ce_results_events_problem(const struct ce_results *results)
+{
+    return results->events_problem;
 }
 
 const char *ce_results_history_problem(const struct ce_results *results)

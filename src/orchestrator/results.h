@@ -16,6 +16,7 @@ struct ce_results {
     bool hits_lost;
     size_t resumed;
     char *push_warning;    /* about metrics that were not pushed; NULL: none */
+    char *events_problem;  /* what is missing in the file of events; NULL: nothing is */
     char *history_problem; /* why runs are missing in the history; NULL: none is */
     bool has_gate;
     struct ce_report_gate gate;

@@ -81,20 +81,34 @@ static void show(const struct suite *suite, const struct ce_item *item, const ch
         suite->options->progress(suite->options->progress_ctx, &progress);
 }
 
+static void tell(struct suite *suite, const struct ce_item *item,
+                 const struct ce_publisher_news *news)
+{
+    show(suite, item, news->phase, news->fraction);
+    ce_publisher_tell(&suite->publisher, (size_t)(item - suite->agenda.items), news);
+}
+
 /* What the controller tells of a run in this process. */
 struct listener {
-    const struct suite *suite;
+    struct suite *suite;
     const struct ce_item *item;
 };
 
 static void on_event(void *ctx, const struct ce_event *event)
 {
     const struct listener *listener = ctx;
-    if (event->state == CE_STATE_ENDED) /* end_item() shows that */
+    if (event->state == CE_STATE_ENDED) /* end_item() tells that */
         return;
-    show(listener->suite, listener->item, ce_state_name(event->state), event->fraction);
-    ce_publisher_live(&listener->suite->publisher, listener->item->experiment,
-                      ce_state_name(event->state), event->intensity, event->guarded);
+    ce_autojson json_t *sample = event->sample ? ce_sample_json(event->sample) : NULL;
+    const struct ce_publisher_news news = {
+        .id = event->record->id,
+        .phase = ce_state_name(event->state),
+        .fraction = event->fraction,
+        .intensity = event->intensity,
+        .guarded = event->guarded,
+        .sample = sample,
+    };
+    tell(listener->suite, listener->item, &news);
 }
 
 /* ---- what may be started ---- */
@@ -214,8 +228,7 @@ static bool passed(const struct ce_record *record)
 static void end_item(struct suite *suite, struct ce_item *item, const struct ce_record *record)
 {
     bool fail_fast = suite->options->fail_fast || ce_document_fail_fast(suite->doc);
-    if (!suite->options->dry_run)
-        ce_publisher_record(&suite->publisher, record);
+    ce_publisher_record(&suite->publisher, (size_t)(item - suite->agenda.items), record);
     ce_recorder_add(suite->recorder, record);
     ce_agenda_end(&suite->agenda, item, record);
     if (record->status == CE_STATUS_DIRTY && clear_leftovers(suite, NULL) < 0)
@@ -318,9 +331,15 @@ static int hear(struct suite *suite, struct crew *place, struct ce_error *err)
     struct ce_member_report report;
     int r;
     while ((r = ce_member_next(place->member, &report, err)) > 0 && !report.ended) {
-        show(suite, place->item, report.phase, report.fraction);
-        ce_publisher_live(&suite->publisher, place->item->experiment, report.phase,
-                          report.intensity, report.guarded);
+        const struct ce_publisher_news news = {
+            .id = report.id,
+            .phase = report.phase,
+            .fraction = report.fraction,
+            .intensity = report.intensity,
+            .guarded = report.guarded,
+            .sample = report.sample,
+        };
+        tell(suite, place->item, &news);
     }
     if (r <= 0)
         return r;
@@ -343,6 +362,7 @@ static int hear_all(struct suite *suite, struct ce_error *err)
             polled[n++] = (struct pollfd){ce_member_fd(suite->crew[i].member), POLLIN, 0};
     (void)poll(polled, n, LOOK_EVERY_MS);
     *suite->signal = signalled(suite);
+    ce_publisher_turn(&suite->publisher);
     for (size_t i = 0; i < PARALLEL_MAX; i++)
         if (suite->crew[i].member)
             CE_TRY(hear(suite, &suite->crew[i], err));
@@ -375,6 +395,30 @@ static int claim_ahead(struct suite *suite, struct ce_error *err)
     for (size_t i = 0; suite->parallel > 1 && i < suite->agenda.count; i++)
         CE_TRY(claim(suite, &suite->agenda.items[i], err));
     return 0;
+}
+
+static int begin_to_publish(struct suite *suite, struct ce_error *err)
+{
+    const struct ce_agenda *agenda = &suite->agenda;
+    const struct ce_publisher_config config = {
+        .prometheus = ce_document_prometheus(suite->doc),
+        .options = suite->options,
+        .state_dir = suite->state_dir,
+        .seed = suite->seed,
+        .parallel = suite->parallel,
+    };
+    struct ce_publisher_run *runs = calloc(agenda->count + 1, sizeof *runs);
+    for (size_t i = 0; runs && i < agenda->count; i++) {
+        const struct ce_item *item = &agenda->items[i];
+        runs[i] = (struct ce_publisher_run){
+            .experiment = item->experiment->name,
+            .layer = ce_layer_name(item->experiment->fault->layer),
+            .fault = item->experiment->fault->name,
+            .profile = profile_of(suite, item),
+            .repeat = item->repeat,
+        };
+    }
+    return ce_publisher_begin(&suite->publisher, &config, runs, agenda->count, err);
 }
 
 /* Whatever has to be there before the first run. Undone by finish(). */
@@ -411,10 +455,7 @@ static int prepare(struct suite *suite, struct ce_error *err)
     CE_TRY(ce_recorder_new(options, suite->state_dir, ce_document_text(suite->doc),
                            &suite->recorder, err));
     CE_TRY(claim_ahead(suite, err));
-    if (!options->dry_run)
-        ce_publisher_begin(&suite->publisher, suite->doc, options->metrics, suite->state_dir,
-                           &suite->agenda);
-    return 0;
+    return options->dry_run ? 0 : begin_to_publish(suite, err);
 }
 
 /* The records move to the results, in the order of the plan. */
@@ -430,8 +471,14 @@ static int collect(struct suite *suite, struct ce_results *results, struct ce_er
     results->hits_lost = suite->hits_lost;
     results->resumed = suite->resumed;
     results->history_problem = ce_recorder_problem(suite->recorder);
-    results->push_warning = ce_take(suite->publisher.warning);
     return 0;
+}
+
+static void end_publishing(struct suite *suite, int exit_code, struct ce_results *results)
+{
+    ce_publisher_end(&suite->publisher, signalled(suite), exit_code);
+    results->push_warning = suite->publisher.warning;
+    results->events_problem = suite->publisher.events_problem;
 }
 
 static void finish(struct suite *suite, bool finished)
@@ -441,7 +488,6 @@ static void finish(struct suite *suite, bool finished)
     if (suite->hits && ce_hits_problem(suite->hits, NULL) < 0)
         suite->hits_lost = true;
     ce_hits_free(suite->hits);
-    ce_publisher_end(&suite->publisher);
     ce_kept_close(suite->kept, finished);
     if (suite->signal && suite->signal != MAP_FAILED)
         (void)munmap((void *)suite->signal, sizeof *suite->signal);
@@ -478,9 +524,9 @@ int ce_suite_run(const struct ce_document *doc, const struct ce_suite_options *o
     finish(&suite, r >= 0 && !signalled(&suite) && !ce_lever_is_engaged(state_dir));
     if (r >= 0)
         r = collect(&suite, results, err);
+    end_publishing(&suite, r >= 0 ? ce_results_exit_code(results) : CE_EXIT_FAILED, results);
     ce_agenda_done(&suite.agenda);
     ce_recorder_free(suite.recorder);
-    free(suite.publisher.warning);
     CE_TRY(r);
     *ret_results = ce_take(results);
     return 0;

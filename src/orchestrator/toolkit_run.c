@@ -11,6 +11,7 @@
 #include "experiment/document.h"
 #include "journal/journal.h"
 #include "journal/lever.h"
+#include "orchestrator/publisher.h"
 #include "orchestrator/recorder.h"
 #include "orchestrator/results.h"
 #include "toolkit/toolkit.h"
@@ -26,9 +27,13 @@ int ce_toolkit_read(const struct ce_document *doc, const char *const *vars, size
     return ce_toolkit_parse(ce_document_root(doc), vars, var_count, ret_toolkit, err);
 }
 
+#define FAULT "chaostoolkit"
+
 struct show {
     const struct ce_toolkit *toolkit;
     const struct ce_suite_options *options;
+    const char *id;
+    struct ce_publisher publisher;
 };
 
 static void show(const struct show *show, const char *phase, double fraction,
@@ -38,7 +43,7 @@ static void show(const struct show *show, const char *phase, double fraction,
         .run_count = 1,
         .ended = record != NULL,
         .experiment = ce_toolkit_title(show->toolkit),
-        .fault = "chaostoolkit",
+        .fault = FAULT,
         .phase = phase,
         .fraction = fraction,
         .status = record ? ce_status_name(record->status) : "",
@@ -51,7 +56,10 @@ static void show(const struct show *show, const char *phase, double fraction,
 
 static void on_phase(void *ctx, const char *phase, double fraction)
 {
-    show(ctx, phase, fraction, NULL);
+    struct show *shown = ctx;
+    const struct ce_publisher_news news = {.id = shown->id, .phase = phase, .fraction = fraction};
+    show(shown, phase, fraction, NULL);
+    ce_publisher_tell(&shown->publisher, 0, &news);
 }
 
 static int clear_leftovers(const char *state_dir, struct ce_error *err)
@@ -78,12 +86,25 @@ static int plan(const struct ce_toolkit *toolkit, const char *id, struct ce_reco
     return 0;
 }
 
-static int perform(const struct ce_toolkit *toolkit, const char *id, const char *state_dir,
-                   struct show *shown, struct ce_record *ret_record, struct ce_error *err)
+static int begin_to_publish(struct show *shown, const char *state_dir, struct ce_error *err)
+{
+    const struct ce_publisher_config config = {
+        .options = shown->options,
+        .state_dir = state_dir,
+        .parallel = 1,
+    };
+    struct ce_publisher_run *run = calloc(1, sizeof *run);
+    if (run)
+        *run = (struct ce_publisher_run){ce_toolkit_title(shown->toolkit), "infrastructure", FAULT};
+    return ce_publisher_begin(&shown->publisher, &config, run, 1, err);
+}
+
+static int perform(const struct ce_toolkit *toolkit, const char *state_dir, struct show *shown,
+                   struct ce_record *ret_record, struct ce_error *err)
 {
     const struct ce_toolkit_order order = {
         .state_dir = state_dir,
-        .run_id = id,
+        .run_id = shown->id,
         .ops = ce_undo_ops,
         .signal = shown->options->signal,
         .phase = on_phase,
@@ -95,28 +116,41 @@ static int perform(const struct ce_toolkit *toolkit, const char *id, const char 
                        "--release`");
     CE_TRY(ce_folder_make(state_dir, err));
     CE_TRY(clear_leftovers(state_dir, err));
-    return ce_toolkit_perform(toolkit, &order, ret_record, err);
+    CE_TRY(begin_to_publish(shown, state_dir, err));
+    CE_TRY(ce_toolkit_perform(toolkit, &order, ret_record, err));
+    ce_publisher_record(&shown->publisher, 0, ret_record);
+    return 0;
+}
+
+static int run(const struct ce_toolkit *toolkit, const char *state_dir, struct show *shown,
+               struct ce_results *results, struct ce_error *err)
+{
+    struct ce_record record;
+    CE_CLEANUP(ce_recorder_free_p) struct ce_recorder *recorder = NULL;
+    CE_TRY(ce_recorder_new(shown->options, state_dir, NULL, &recorder, err));
+    CE_TRY(shown->options->dry_run ? plan(toolkit, shown->id, &record, err)
+                                   : perform(toolkit, state_dir, shown, &record, err));
+    ce_recorder_add(recorder, &record);
+    results->history_problem = ce_recorder_problem(recorder);
+    show(shown, "ended", 1, &record);
+    return ce_results_add(results, &record, err);
 }
 
 int ce_toolkit_run(const struct ce_toolkit *toolkit, const struct ce_suite_options *options,
                    struct ce_results **ret_results, struct ce_error *err)
 {
     char id[64];
-    struct ce_record record;
-    struct show shown = {toolkit, options};
+    struct show shown = {.toolkit = toolkit, .options = options, .id = id};
     ce_autofree char *state_dir = options->state_dir ? strdup(options->state_dir) : ce_state_dir();
     CE_CLEANUP(ce_results_free_p) struct ce_results *results = ce_results_new(0);
     if (!state_dir || !results)
         return ce_fail_memory(err);
     ce_run_id_make(id);
-    CE_CLEANUP(ce_recorder_free_p) struct ce_recorder *recorder = NULL;
-    CE_TRY(ce_recorder_new(options, state_dir, NULL, &recorder, err));
-    CE_TRY(options->dry_run ? plan(toolkit, id, &record, err)
-                            : perform(toolkit, id, state_dir, &shown, &record, err));
-    ce_recorder_add(recorder, &record);
-    results->history_problem = ce_recorder_problem(recorder);
-    show(&shown, "ended", 1, &record);
-    CE_TRY(ce_results_add(results, &record, err));
+    int r = run(toolkit, state_dir, &shown, results, err);
+    ce_publisher_end(&shown.publisher, options->signal ? *options->signal : 0,
+                     r >= 0 ? ce_results_exit_code(results) : CE_EXIT_FAILED);
+    results->events_problem = shown.publisher.events_problem;
+    CE_TRY(r);
     *ret_results = ce_take(results);
     return 0;
 }

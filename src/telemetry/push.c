@@ -133,6 +133,7 @@ static char *make_orphan(const struct ce_metric_live *live)
     struct ce_metric_live lost = *live;
     struct ce_metric_set *metrics = ce_metric_set_new();
     lost.state = CE_METRIC_LOST;
+    lost.sample = NULL;
     char *text = metrics && ce_metric_add_live(metrics, &lost) > 0
                      ? ce_metric_text(metrics, CE_METRIC_TEXT)
                      : NULL;
