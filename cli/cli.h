@@ -60,7 +60,7 @@ struct cli_args {
     double score_low, score_high; /* negative: not given */
     uint64_t most, days, keep_days, keep_runs, seconds;
     bool document;
-    struct cli_list rest; /* operands after the second */
+    struct cli_list rest; /* operands after the second, or of a command that takes any number */
 
     /* grafana */
     const char *title, *datasource, *max_error_rate, *max_recovery, *url, *token, *folder;
@@ -172,6 +172,7 @@ struct cli_command {
     const char *operand; /* "FILE", "FAULT", or NULL when there is none */
     const char *second;  /* a second one, or NULL */
     bool second_optional, second_repeats;
+    bool any_number; /* of operands, all of them in `rest`; then `operand` is what --help says */
     const char *summary; /* a line of `chaoseater --help` */
     const char *details; /* what `chaoseater NAME --help` says, lines of at most 100 columns; may be
                             "" */
@@ -186,7 +187,7 @@ extern const struct cli_command cmd_demo, cmd_run, cmd_gate, cmd_validate, cmd_s
     cmd_metrics_delete, cmd_metrics_send, cmd_history_list, cmd_history_show, cmd_history_query,
     cmd_history_trends, cmd_history_compare, cmd_history_summary, cmd_history_export,
     cmd_history_import, cmd_history_prune, cmd_compare, cmd_grafana_dashboard, cmd_grafana_alerts,
-    cmd_grafana_push;
+    cmd_grafana_push, cmd_serve;
 
 /* Parses what follows the command's name. Returns CE_EXIT_PASSED, or CE_EXIT_USAGE with a sentence
  * that helps. End with cli_args_done(), also after a failure. */

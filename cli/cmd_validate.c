@@ -34,8 +34,7 @@ static int validate(const struct cli_args *args, struct ce_error *err)
 }
 
 static const struct cli_option options[] = {
-    CLI_OPTIONS_WHICH, CLI_OPTION_SET,
-    CLI_OPTION_JSON, CLI_OPTION_HELP, CLI_END_OPTIONS,
+    CLI_OPTIONS_WHICH, CLI_OPTION_SET, CLI_OPTION_JSON, CLI_OPTION_HELP, CLI_END_OPTIONS,
 };
 
 const struct cli_command cmd_validate = {

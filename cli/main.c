@@ -15,7 +15,7 @@ static const struct {
     const struct cli_command *command;
 } commands[] = {
     {"Run:", &cmd_demo}, {NULL, &cmd_run}, {NULL, &cmd_gate}, {NULL, &cmd_schedule},
-    {NULL, &cmd_proxy},
+    {NULL, &cmd_proxy}, {NULL, &cmd_serve},
     {"Look up:", &cmd_validate}, {NULL, &cmd_schema}, {NULL, &cmd_faults}, {NULL, &cmd_explain},
     {NULL, &cmd_compare},
     {"This host:", &cmd_doctor}, {NULL, &cmd_status}, {NULL, &cmd_recover}, {NULL, &cmd_stop},
@@ -68,7 +68,8 @@ static void print_command(const struct cli_command *command)
 static void print_help_text(void)
 {
     puts("Usage: chaoseater COMMAND [OPTION]...\n\n"
-         "Breaks ML pipelines on purpose, proves it, measures it, puts everything back.\n");
+         "Breaks ML pipelines on purpose, proves it, measures it, puts everything back.\n"
+         "`chaoseater COMMAND --help` lists options; chaoseater(1) has the exit codes.\n");
     for (size_t i = 0; i < CLI_LENGTH(commands); i++) {
         if (commands[i].title)
             puts(commands[i].title);
@@ -77,8 +78,7 @@ static void print_help_text(void)
     }
     for (size_t i = 0; i < CLI_LENGTH(groups); i++)
         printf("  %-*s %s\n", HELP_WIDTH, groups[i].name, groups[i].summary);
-    puts("\n`chaoseater COMMAND --help` lists options; chaoseater(1) has the exit codes.\n"
-         "\nExample:\n  chaoseater run examples/mission.yaml --set duration=5s");
+    puts("\nExample:\n  chaoseater run examples/mission.yaml --set duration=5s");
 }
 
 static void print_group_help(const char *group)

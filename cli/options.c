@@ -226,6 +226,8 @@ static int take_operand(const struct cli_command *command, const char *word, str
     if (!command->operand)
         return cli_fail(err, CE_EXIT_USAGE, EINVAL, "%s takes no argument, and '%s' is one",
                         command->name, word);
+    if (command->any_number)
+        return append(&args->rest, word, err);
     if (!args->operand)
         args->operand = word;
     else if (command->second && !args->second)
@@ -244,7 +246,8 @@ static int take_operand(const struct cli_command *command, const char *word, str
 static int require_operands(const struct cli_command *command, const struct cli_args *args,
                             struct ce_error *err)
 {
-    const char *missing = command->operand && !args->operand ? command->operand : NULL;
+    bool needed = command->operand && !command->any_number;
+    const char *missing = needed && !args->operand ? command->operand : NULL;
     if (!missing && command->second && !command->second_optional && !args->second)
         missing = command->second;
     if (missing)

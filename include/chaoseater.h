@@ -320,12 +320,16 @@ struct ce_history_filter {
      * "baseline_accuracy", or a metric of the pipeline; runs without it are left out then. ":asc"
      * or ":desc" behind it; without, texts go up and numbers and times down. */
     const char *sort;
-    size_t limit; /* 0: none */
+    size_t limit;  /* 0: none */
+    size_t offset; /* so many of them are passed over first */
 };
 /* All texts that these return are freed with ce_string_free(). `filter` NULL: all runs. */
 /* What `history list --json` prints: an array of runs, each with the columns of the view. */
 CE_API int ce_history_list_json(struct ce_history *history, const struct ce_history_filter *filter,
                                 char **ret_json, struct ce_error *err);
+/* How many runs that filter means, whatever its limit. */
+CE_API int ce_history_count(struct ce_history *history, const struct ce_history_filter *filter,
+                            size_t *ret_count, struct ce_error *err);
 /* RUN as `run --json` printed it, with "environment" beside. */
 CE_API int ce_history_show_json(struct ce_history *history, const char *run, char **ret_json,
                                 struct ce_error *err);
@@ -449,6 +453,27 @@ CE_API int ce_metrics_delete(const char *gateway, const char *job, const char *e
  * it took. *ret_left (may be NULL): how many are still kept for it. Errors as above. */
 CE_API int ce_metrics_send_kept(const char *gateway, const char *state_dir, size_t *ret_left,
                                 struct ce_error *err);
+
+/* ---- the live page ---- */
+
+struct ce_serve_options {
+    const char *state_dir; /* whose suites and history are shown; NULL: as of ce_state_dir() */
+    const char *db;        /* the history; NULL: history.db in the state folder */
+    const char *listen;    /* NULL: "127.0.0.1:8686" */
+    const char *const *documents; /* files that may be run from the page, besides "demo" */
+    size_t document_count;
+    const char *program; /* that runs them, as `chaoseater` does; NULL: this process's own */
+    const volatile sig_atomic_t *signal; /* becomes non-zero when the caller wants to stop */
+    /* It serves now: {"url", "listen", "token"}; may be NULL. */
+    void (*ready)(void *ctx, const char *json);
+    void *ready_ctx;
+};
+/* Serves the live page, its API and /metrics until the signal comes; suites that the page has
+ * started are interrupted then, and undone. Whoever reads on a loopback address needs no token;
+ * whoever acts, or comes by another address, does. -EADDRINUSE: the address is taken; -EINVAL: it
+ * is none, or there is no token in its file; -EPERM: others could read the token. Call it from a
+ * process in which the signal is handled by this thread. */
+CE_API int ce_serve_run(const struct ce_serve_options *options, struct ce_error *err);
 
 /* ---- Grafana ---- */
 

@@ -131,7 +131,7 @@ static char *sql_of(const struct order *order, const struct ce_history_where *wh
     const char *more = order->joined ? order->by : "NULL";
     return ce_format("SELECT " CE_HISTORY_COLUMNS
                      ", (SELECT json_group_array(tag) FROM tag WHERE run = r.n), %s" CE_HISTORY_FROM
-                     "%s%s ORDER BY %s %s%s, r.n %s LIMIT :limit",
+                     "%s%s ORDER BY %s %s%s, r.n %s LIMIT :limit OFFSET :offset",
                      more, order->join, where->sql, order->by, order->ascending ? "ASC" : "DESC",
                      nulls ? " NULLS LAST" : "", order->ascending ? "ASC" : "DESC");
 }
@@ -160,6 +160,8 @@ int ce_history_select(struct ce_history *history, const struct ce_history_filter
     bind_name(statement, ":metric", order.key);
     (void)sqlite3_bind_int64(statement, sqlite3_bind_parameter_index(statement, ":limit"),
                              filter->limit > 0 ? (sqlite3_int64)filter->limit : -1);
+    (void)sqlite3_bind_int64(statement, sqlite3_bind_parameter_index(statement, ":offset"),
+                             (sqlite3_int64)filter->offset);
     if (ret_more)
         snprintf(ret_more, 128, "%s%s%s", order.joined ? order.key : "",
                  order.joined && order.phase[0] ? "@" : "", order.joined ? order.phase : "");
@@ -199,6 +201,22 @@ int ce_history_list_json(struct ce_history *history, const struct ce_history_fil
     }
     CE_TRY(r);
     return ce_history_finish(ce_take(list), ret_json, err);
+}
+
+int ce_history_count(struct ce_history *history, const struct ce_history_filter *filter,
+                     size_t *ret_count, struct ce_error *err)
+{
+    CE_STATEMENT *statement = NULL;
+    struct ce_history_where where;
+    CE_TRY(ce_history_where_make(filter, &where, err));
+    ce_autofree char *sql = ce_format("SELECT count(*)" CE_HISTORY_FROM "%s", where.sql);
+    if (!sql)
+        return ce_fail_memory(err);
+    CE_TRY(ce_history_prepare(history, sql, &statement, err));
+    ce_history_where_bind(&where, statement);
+    CE_TRY(ce_history_step(history, statement, err));
+    *ret_count = (size_t)sqlite3_column_int64(statement, 0);
+    return 0;
 }
 
 /* ---- one run ---- */

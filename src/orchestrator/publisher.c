@@ -86,11 +86,11 @@ static void say_started(const struct ce_publisher *publisher,
     ce_autojson json_t *runs = json_array();
     for (size_t i = 0; i < publisher->run_count; i++)
         (void)json_array_append_new(runs, run_json(publisher, i));
-    ce_stream_say(publisher->stream, "suite_started",
-                  json_pack("{s:i, s:I, s:i, s:O}", "pid", (int)getpid(), "seed",
-                            (json_int_t)config->seed, "parallel", (int)config->parallel, "runs",
-                            runs),
-                  false);
+    ce_event_stream_say(publisher->stream, "suite_started",
+                        json_pack("{s:i, s:I, s:i, s:O}", "pid", (int)getpid(), "seed",
+                                  (json_int_t)config->seed, "parallel", (int)config->parallel,
+                                  "runs", runs),
+                        false);
 }
 
 static void say_begun(struct ce_publisher *publisher, size_t index, const char *id)
@@ -99,20 +99,21 @@ static void say_begun(struct ce_publisher *publisher, size_t index, const char *
     publisher->runs[index].begun = true;
     if (event)
         (void)json_object_set_new(event, "id", json_string(id));
-    ce_stream_say(publisher->stream, "run_started", event, false);
+    ce_event_stream_say(publisher->stream, "run_started", event, false);
 }
 
 static void say_sample(const struct ce_publisher *publisher, size_t index,
                        const struct ce_publisher_news *news)
 {
     json_t *event = event_of(publisher, index, news->id);
-    ce_autojson json_t *now = json_pack("{s:s, s:f, s:f}", "phase", news->phase, "fraction",
-                                        news->fraction, "intensity", news->intensity);
+    ce_autojson json_t *now =
+        json_pack("{s:s, s:f, s:f, s:b}", "phase", news->phase, "fraction", news->fraction,
+                  "intensity", news->intensity, "guarded", news->guarded);
     if (event && now) {
         (void)json_object_update(event, now);
         (void)json_object_update(event, (json_t *)news->sample);
     }
-    ce_stream_say(publisher->stream, "sample", event, true);
+    ce_event_stream_say(publisher->stream, "sample", event, true);
 }
 
 static void say(struct ce_publisher *publisher, size_t index, const struct ce_publisher_news *news)
@@ -124,7 +125,7 @@ static void say(struct ce_publisher *publisher, size_t index, const struct ce_pu
         json_t *event = event_of(publisher, index, news->id);
         if (event)
             (void)json_object_set_new(event, "phase", json_string(news->phase));
-        ce_stream_say(publisher->stream, "phase", event, false);
+        ce_event_stream_say(publisher->stream, "phase", event, false);
         snprintf(run->phase, sizeof run->phase, "%s", news->phase);
     }
     if (news->sample)
@@ -146,8 +147,8 @@ int ce_publisher_begin(struct ce_publisher *publisher, const struct ce_publisher
     if (!runs)
         return ce_fail_memory(err);
     ce_run_id_make(suite);
-    CE_TRY(
-        ce_stream_open(config->options->events, config->state_dir, suite, &publisher->stream, err));
+    CE_TRY(ce_event_stream_open(config->options->events, config->state_dir, suite,
+                                &publisher->stream, err));
     say_started(publisher, config);
     show_pending(publisher);
     start_pushing(publisher, config->prometheus);
@@ -159,7 +160,7 @@ void ce_publisher_tell(struct ce_publisher *publisher, size_t run,
 {
     measure(publisher, &publisher->runs[run], news);
     say(publisher, run, news);
-    ce_stream_turn(publisher->stream);
+    ce_event_stream_turn(publisher->stream);
 }
 
 void ce_publisher_record(struct ce_publisher *publisher, size_t run, const struct ce_record *record)
@@ -169,7 +170,7 @@ void ce_publisher_record(struct ce_publisher *publisher, size_t run, const struc
     json_t *event = event_of(publisher, run, record->id);
     if (event)
         (void)json_object_set_new(event, "record", ce_record_json(record));
-    ce_stream_say(publisher->stream, "run_ended", event, false);
+    ce_event_stream_say(publisher->stream, "run_ended", event, false);
     if (publisher->push)
         ce_push_record(publisher->push, record);
     if (publisher->board)
@@ -178,17 +179,17 @@ void ce_publisher_record(struct ce_publisher *publisher, size_t run, const struc
 
 void ce_publisher_turn(struct ce_publisher *publisher)
 {
-    ce_stream_turn(publisher->stream);
+    ce_event_stream_turn(publisher->stream);
 }
 
 void ce_publisher_end(struct ce_publisher *publisher, int signal, int exit_code)
 {
     push_host(publisher);
     ce_push_stop(ce_take(publisher->push), &publisher->warning);
-    ce_stream_say(publisher->stream, "suite_ended",
-                  json_pack("{s:i, s:i, s:s?}", "signal", signal, "exit_code", exit_code, "warning",
-                            publisher->warning),
-                  false);
-    ce_stream_close(ce_take(publisher->stream), &publisher->events_problem);
+    ce_event_stream_say(publisher->stream, "suite_ended",
+                        json_pack("{s:i, s:i, s:s?}", "signal", signal, "exit_code", exit_code,
+                                  "warning", publisher->warning),
+                        false);
+    ce_event_stream_close(ce_take(publisher->stream), &publisher->events_problem);
     free(ce_take(publisher->runs));
 }

@@ -9,8 +9,8 @@
 #include "experiment/document.h"
 #include "observers/events.h"
 #include "telemetry/board.h"
+#include "telemetry/event_stream.h"
 #include "telemetry/push.h"
-#include "telemetry/stream.h"
 
 /* A run of the suite. Strings are borrowed until the end. */
 struct ce_publisher_run {
@@ -23,10 +23,10 @@ struct ce_publisher_run {
 };
 
 struct ce_publisher {
-    struct ce_metrics *board;      /* the caller's; NULL: nobody asked */
-    struct ce_push *push;          /* NULL: nothing is pushed */
-    struct ce_stream *stream;      /* NULL: a dry run, which says nothing at all */
-    struct ce_publisher_run *runs; /* taken over from the caller */
+    struct ce_metrics *board;       /* the caller's; NULL: nobody asked */
+    struct ce_push *push;           /* NULL: nothing is pushed */
+    struct ce_event_stream *stream; /* NULL: a dry run, which says nothing at all */
+    struct ce_publisher_run *runs;  /* taken over from the caller */
     size_t run_count;
     const char *state_dir;
     char *warning;        /* what was not pushed, and why; NULL: all was */

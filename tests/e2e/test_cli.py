@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-COMMANDS = ["demo", "run", "gate", "proxy", "validate", "schema", "faults", "explain", "doctor", "recover", "status", "stop", "schedule", "compare"]
+COMMANDS = ["demo", "run", "gate", "proxy", "validate", "schema", "faults", "explain", "doctor", "recover", "status", "stop", "schedule", "serve", "compare"]
 DATA_COMMANDS = ["data inject", "data revert", "data diff", "data profile", "data key", "data switch"]
 METRICS_COMMANDS = ["metrics delete", "metrics send"]
 GRAFANA_COMMANDS = ["grafana dashboard", "grafana alerts", "grafana push"]

@@ -2,7 +2,7 @@
 /* A stream is a list of outlets: the file that was asked for, and the watchers. Each has its own
  * bytes that wait. What is written to a file or pipe goes in pieces that a pipe which has room for
  * anything takes whole (PIPE_BUF), so that a write never blocks. */
-#include "telemetry/stream.h"
+#include "telemetry/event_stream.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -38,7 +38,7 @@ struct outlet {
     size_t limit;     /* how much may */
 };
 
-struct ce_stream {
+struct ce_event_stream {
     char *suite, *folder, *path;
     struct bytes past; /* for who comes later */
     struct outlet file, watchers[WATCHERS_MAX];
@@ -120,7 +120,7 @@ static int offer(struct outlet *outlet, const char *line, size_t size)
     return r < 0 ? r : pass_on(outlet);
 }
 
-static void offer_file(struct ce_stream *stream, const char *line, size_t size)
+static void offer_file(struct ce_event_stream *stream, const char *line, size_t size)
 {
     struct outlet *file = &stream->file;
     int r = file->fd >= 0 ? offer(file, line, size) : 0;
@@ -133,7 +133,7 @@ static void offer_file(struct ce_stream *stream, const char *line, size_t size)
 
 /* ---- watchers ---- */
 
-static bool is_known(const struct ce_stream *stream, ino_t socket_file)
+static bool is_known(const struct ce_event_stream *stream, ino_t socket_file)
 {
     for (size_t i = 0; i < WATCHERS_MAX; i++)
         if (stream->watchers[i].fd >= 0 && stream->watchers[i].of == socket_file)
@@ -141,7 +141,7 @@ static bool is_known(const struct ce_stream *stream, ino_t socket_file)
     return false;
 }
 
-static struct outlet *free_place(struct ce_stream *stream)
+static struct outlet *free_place(struct ce_event_stream *stream)
 {
     for (size_t i = 0; i < WATCHERS_MAX; i++)
         if (stream->watchers[i].fd < 0)
@@ -169,7 +169,7 @@ static int connect_to(int folder, const char *name)
     return -1;
 }
 
-static void greet(struct ce_stream *stream, int folder, const char *name, ino_t of)
+static void greet(struct ce_event_stream *stream, int folder, const char *name, ino_t of)
 {
     struct outlet *watcher = free_place(stream);
     int fd = watcher ? connect_to(folder, name) : -1;
@@ -179,13 +179,13 @@ static void greet(struct ce_stream *stream, int folder, const char *name, ino_t 
         .fd = fd,
         .is_socket = true,
         .of = of,
-        .limit = stream->past.size + CE_STREAM_BEHIND,
+        .limit = stream->past.size + CE_EVENT_STREAM_BEHIND,
     };
     if (stream->past.size > 0 && offer(watcher, stream->past.data, stream->past.size) < 0)
         shut(watcher);
 }
 
-static void look_for_watchers(struct ce_stream *stream)
+static void look_for_watchers(struct ce_event_stream *stream)
 {
     const struct dirent *entry;
     size_t suffix = strlen(CE_WATCH_SUFFIX);
@@ -203,7 +203,7 @@ static void look_for_watchers(struct ce_stream *stream)
 
 /* ---- the stream ---- */
 
-static int open_file(struct ce_stream *stream, struct ce_error *err)
+static int open_file(struct ce_event_stream *stream, struct ce_error *err)
 {
     struct stat st;
     bool standard = strcmp(stream->path, "-") == 0;
@@ -218,15 +218,15 @@ static int open_file(struct ce_stream *stream, struct ce_error *err)
     stream->file = (struct outlet){
         .fd = fd,
         .is_regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode),
-        .limit = CE_STREAM_BEHIND,
+        .limit = CE_EVENT_STREAM_BEHIND,
     };
     return 0;
 }
 
-int ce_stream_open(const char *path, const char *state_dir, const char *suite,
-                   struct ce_stream **ret_stream, struct ce_error *err)
+int ce_event_stream_open(const char *path, const char *state_dir, const char *suite,
+                         struct ce_event_stream **ret_stream, struct ce_error *err)
 {
-    struct ce_stream *stream = calloc(1, sizeof *stream);
+    struct ce_event_stream *stream = calloc(1, sizeof *stream);
     if (!stream)
         return ce_fail_memory(err);
     stream->file.fd = -1;
@@ -239,15 +239,15 @@ int ce_stream_open(const char *path, const char *state_dir, const char *suite,
     if (r == 0 && path)
         r = open_file(stream, err);
     if (r < 0) {
-        ce_stream_close(stream, NULL);
+        ce_event_stream_close(stream, NULL);
         return r;
     }
     *ret_stream = stream;
-    ce_stream_turn(stream);
+    ce_event_stream_turn(stream);
     return 0;
 }
 
-static char *line_of(const struct ce_stream *stream, const char *name, json_t *event)
+static char *line_of(const struct ce_event_stream *stream, const char *name, json_t *event)
 {
     char at[CE_TIMESTAMP_SIZE];
     ce_timestamp(ce_wall_now(), at);
@@ -258,7 +258,8 @@ static char *line_of(const struct ce_stream *stream, const char *name, json_t *e
     return json_dumps(whole, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15));
 }
 
-void ce_stream_say(struct ce_stream *stream, const char *name, json_t *event, bool passes)
+void ce_event_stream_say(struct ce_event_stream *stream, const char *name, json_t *event,
+                         bool passes)
 {
     ce_autojson json_t *owned = event;
     ce_autofree char *line = stream && event ? line_of(stream, name, event) : NULL;
@@ -272,10 +273,10 @@ void ce_stream_say(struct ce_stream *stream, const char *name, json_t *event, bo
     for (size_t i = 0; i < WATCHERS_MAX; i++)
         if (stream->watchers[i].fd >= 0 && offer(&stream->watchers[i], line, size) < 0)
             shut(&stream->watchers[i]);
-    ce_stream_turn(stream);
+    ce_event_stream_turn(stream);
 }
 
-static bool pass_all_on(struct ce_stream *stream)
+static bool pass_all_on(struct ce_event_stream *stream)
 {
     bool waits = false;
     int r = pass_on(&stream->file);
@@ -291,7 +292,7 @@ static bool pass_all_on(struct ce_stream *stream)
     return waits || stream->file.due.size > 0;
 }
 
-void ce_stream_turn(struct ce_stream *stream)
+void ce_event_stream_turn(struct ce_event_stream *stream)
 {
     int64_t now = ce_now();
     if (!stream)
@@ -303,14 +304,14 @@ void ce_stream_turn(struct ce_stream *stream)
     look_for_watchers(stream);
 }
 
-static char *problem_of(const struct ce_stream *stream)
+static char *problem_of(const struct ce_event_stream *stream)
 {
     return ce_format("events are missing in '%s': %s", stream->path,
                      stream->problem == ENOBUFS ? "its reader is too slow"
                                                 : strerror(stream->problem));
 }
 
-void ce_stream_close(struct ce_stream *stream, char **ret_problem)
+void ce_event_stream_close(struct ce_event_stream *stream, char **ret_problem)
 {
     if (!stream)
         return;
