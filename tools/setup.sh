@@ -55,6 +55,7 @@ for part in "${@:-build}"; do
         need fio command -v fio
         need prometheus command -v promtool
         need prometheus-pushgateway command -v prometheus-pushgateway
+        need chromium command -v chromium
         need python3-prometheus-client /usr/bin/python3 -c 'import prometheus_client'
         ;;
     bench)

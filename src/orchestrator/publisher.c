@@ -124,7 +124,9 @@ static void say(struct ce_publisher *publisher, size_t index, const struct ce_pu
     if (strcmp(run->phase, news->phase) != 0) {
         json_t *event = event_of(publisher, index, news->id);
         if (event)
-            (void)json_object_set_new(event, "phase", json_string(news->phase));
+            (void)json_object_update_new(event, json_pack("{s:s, s:f, s:b}", "phase", news->phase,
+                                                          "intensity", news->intensity, "guarded",
+                                                          news->guarded));
         ce_event_stream_say(publisher->stream, "phase", event, false);
         snprintf(run->phase, sizeof run->phase, "%s", news->phase);
     }

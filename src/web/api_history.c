@@ -30,7 +30,7 @@ static int number_of(const struct ce_web_request *request, const char *name, boo
                      double *ret_value, struct ce_error *err)
 {
     const char *text = ce_web_request_parameter(request, name);
-    if (!text || !text[0])
+    if (!text)
         return 0;
     if (ce_text_number(text, ret_value) < 0)
         return ce_fail(err, EINVAL, "%s: '%.40s' is no number", name, text);
@@ -44,7 +44,7 @@ static int count_of(const struct ce_web_request *request, const char *name, size
 {
     const char *text = ce_web_request_parameter(request, name);
     int64_t value;
-    if (!text || !text[0])
+    if (!text)
         return 0;
     if (ce_text_integer(text, &value) < 0 || value < 0 || (uint64_t)value > most)
         return ce_fail(err, EINVAL, "%s: '%.40s' is no whole number in 0..%zu", name, text, most);

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/file.h"
+#include "report/words.h"
 #include "web/web_internal.h"
 
 enum { BODY_MAX = 64 << 10 };
@@ -29,13 +29,17 @@ static const struct route {
     enum ce_access access;
     bool open; /* also for who has no token, wherever this listens: there is nothing to see */
 } routes[] = {
-    {"GET", "/", ce_api_page, READS, true},
-    {"GET", "/app.js", ce_api_script, READS, true},
-    {"GET", "/chart.js", ce_api_chart, READS, true},
-    {"GET", "/app.css", ce_api_style, READS, true},
+    {"GET", "/", ce_api_asset, READS, true},
+    {"GET", "/app.css", ce_api_asset, READS, true},
+    {"GET", "/app.js", ce_api_asset, READS, true},
+    {"GET", "/api.js", ce_api_asset, READS, true},
+    {"GET", "/chart.js", ce_api_asset, READS, true},
+    {"GET", "/dom.js", ce_api_asset, READS, true},
+    {"GET", "/live.js", ce_api_asset, READS, true},
+    {"GET", "/past.js", ce_api_asset, READS, true},
     {"GET", "/health", ce_api_health, READS, true},
     {"GET", "/metrics", ce_api_metrics, READS},
-    {"GET", "/api/openapi.json", ce_api_openapi, READS, true},
+    {"GET", "/api/openapi.json", ce_api_asset, READS, true},
     {"GET", "/api/v1/status", ce_api_status, READS},
     {"GET", "/api/v1/live", ce_api_live, READS},
     {"GET", "/api/v1/events", ce_api_events, READS},
@@ -211,11 +215,13 @@ static void fail_with(struct ce_response *reply, int r, const struct ce_error *e
 {
     struct ce_error none = {0};
     int status = status_of(r);
+    /* A sentence quotes what it was sent, and may have cut it anywhere. */
+    ce_autofree char *message = ce_text_clean(err->message), *where = ce_text_clean(err->where);
     free(reply->text);
     *reply = (struct ce_response){.status = status};
     (void)ce_response_json(reply,
-                           json_pack("{s:{s:s, s:s, s:i}}", "error", "message", err->message,
-                                     "where", err->where, "status", status),
+                           json_pack("{s:{s:s, s:s, s:i}}", "error", "message", message, "where",
+                                     where, "status", status),
                            &none);
 }
 

@@ -169,6 +169,7 @@ static void start_run(const struct ce_scene *scene, json_t *run, const json_t *e
 static void come_to_phase(const struct ce_scene *scene, json_t *run, const json_t *event)
 {
     copy(run, event, "phase");
+    copy(run, event, "intensity");
     (void)json_object_set_new(run, "fraction", json_real(0));
 }
 

@@ -81,8 +81,8 @@ int ce_response_json(struct ce_response *reply, json_t *json, struct ce_error *e
 
 typedef int ce_web_handler(const struct ce_web_request *request, struct ce_response *reply,
                            struct ce_error *err);
-ce_web_handler ce_api_page, ce_api_script, ce_api_chart, ce_api_style;
-ce_web_handler ce_api_health, ce_api_metrics, ce_api_openapi;
+ce_web_handler ce_api_asset;
+ce_web_handler ce_api_health, ce_api_metrics;
 ce_web_handler ce_api_status, ce_api_live, ce_api_events;
 ce_web_handler ce_api_runs, ce_api_run, ce_api_document, ce_api_report;
 ce_web_handler ce_api_compare, ce_api_trends, ce_api_summary;

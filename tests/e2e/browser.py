@@ -60,24 +60,30 @@ def main():
     print(json.dumps(found))
 
 
-def look(path, scheme, screenshot):
-    """What a browser finds of the page at `path`. Skips the test where there is none."""
-    import shutil
+def python():
+    """A Python that has Playwright."""
     import peers
-    import pytest
 
     def make(folder):
         peers.run(sys.executable, "-m", "venv", "--without-pip", folder)
         peers.run(sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "install", "-q",
                   "--disable-pip-version-check", "playwright==1.65.2")
 
+    return peers.made_once("playwright", make) / "bin" / "python"
+
+
+def look(path, scheme, screenshot):
+    """What a browser finds of the page at `path`. Skips the test where there is none."""
+    import shutil
+    import peers
+    import pytest
+
     program = shutil.which("chromium")
     if not program:
         pytest.skip("needs Debian's chromium")
-    python = peers.made_once("playwright", make) / "bin" / "python"
     axe = peers.node_modules("axe-core@4.14.1") / "node_modules" / "axe-core" / "axe.min.js"
     asked = {"program": program, "url": path.as_uri(), "scheme": scheme, "screenshot": str(screenshot), "axe": str(axe)}
-    done = subprocess.run([python, __file__], input=json.dumps(asked), capture_output=True, text=True, timeout=300)
+    done = subprocess.run([python(), __file__], input=json.dumps(asked), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)
 
