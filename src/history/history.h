@@ -38,4 +38,9 @@ int ce_history_end(struct ce_history *history, bool keep, struct ce_error *err);
 int ce_history_read(struct ce_history *history, const char *run, struct ce_record *ret_record,
                     struct ce_error *err);
 
+/* How the experiment of that run did before, on the same pipeline: [{"id", "started_at",
+ * "resilience_score", "verdict"}], at most so many of the last, the oldest first. New reference. */
+int ce_history_earlier(struct ce_history *history, const struct ce_record *record, size_t most,
+                       json_t **ret_runs, struct ce_error *err);
+
 #endif

@@ -126,3 +126,37 @@ int ce_history_read(struct ce_history *history, const char *run, struct ce_recor
     CE_TRY(read_report(history, number, &json, err));
     return ce_record_read(json, ret_record, err);
 }
+
+static json_t *earlier_run(sqlite3_stmt *row)
+{
+    static const char *const keys[] = {"id", "started_at", "resilience_score", "verdict"};
+    json_t *run = json_object();
+    for (int i = 0; run && i < (int)CE_COUNT(keys); i++)
+        (void)json_object_set_new(run, keys[i], ce_history_value(row, i));
+    return run;
+}
+
+int ce_history_earlier(struct ce_history *history, const struct ce_record *record, size_t most,
+                       json_t **ret_runs, struct ce_error *err)
+{
+    CE_STATEMENT *find = NULL;
+    ce_autojson json_t *runs = json_array();
+    char began[CE_TIMESTAMP_SIZE];
+    int r;
+    ce_timestamp(record->started_at, began);
+    CE_TRY(ce_history_prepare(history,
+                              "SELECT id, started_at, resilience_score, verdict FROM run_record"
+                              " WHERE name = ?1 AND profile IS ?2 AND started_at < ?3"
+                              " ORDER BY started_at DESC LIMIT ?4",
+                              &find, err));
+    ce_history_bind_text(find, 1, record->name);
+    ce_history_bind_text(find, 2, record->profile);
+    ce_history_bind_text(find, 3, began);
+    (void)sqlite3_bind_int64(find, 4, (sqlite3_int64)most);
+    while ((r = ce_history_step(history, find, err)) > 0)
+        if (json_array_insert_new(runs, 0, earlier_run(find)) < 0)
+            return ce_fail_memory(err);
+    CE_TRY(r);
+    *ret_runs = ce_take(runs);
+    return 0;
+}

@@ -30,8 +30,8 @@ struct ce_agenda {
     size_t count, running, ended;
 };
 
-/* Every run of every experiment that is not left out, and chosen (NULL: all are): on the pipeline's profile, or first on the
- * naive and then on the hardened one. */
+/* Every run of every experiment that is not left out, and chosen (NULL: all are): on the pipeline's
+ * profile, or first on the naive and then on the hardened one. */
 int ce_agenda_make(const struct ce_document *doc, const bool *chosen, bool both_profiles,
                    uint64_t seed, struct ce_agenda *ret_agenda, struct ce_error *err);
 void ce_agenda_done(struct ce_agenda *agenda); /* a zeroed one is fine */

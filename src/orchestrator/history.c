@@ -29,6 +29,7 @@ int ce_history_results(struct ce_history *history, const char *const *runs, size
         results->seed = record.seed;
         CE_TRY(ce_results_add(results, &record, err));
     }
+    ce_results_look_back(results, history);
     *ret_results = ce_take(results);
     return 0;
 }

@@ -86,6 +86,13 @@ void ce_recorder_add(struct ce_recorder *recorder, const struct ce_record *recor
         memcpy(recorder->why, err.message, sizeof recorder->why);
 }
 
+void ce_recorder_look_back(const struct ce_recorder *recorder, struct ce_results *results)
+{
+    CE_CLEANUP(ce_history_close_p) struct ce_history *history = NULL;
+    if (recorder && ce_history_open_to_read(recorder->db, recorder->state_dir, &history, NULL) >= 0)
+        ce_results_look_back(results, history);
+}
+
 char *ce_recorder_problem(const struct ce_recorder *recorder)
 {
     if (!recorder || recorder->missing == 0)

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "chaoseater.h"
 #include "observers/record.h"
+#include "orchestrator/results.h"
 
 struct ce_recorder;
 
@@ -19,6 +20,8 @@ void ce_recorder_free(struct ce_recorder *recorder); /* NULL is fine */
 CE_DEFINE_CLEANUP(struct ce_recorder, ce_recorder_free);
 /* NULL is fine. */
 void ce_recorder_add(struct ce_recorder *recorder, const struct ce_record *record);
+/* Looks up, for each of the results, how its experiment did before. NULL is fine. */
+void ce_recorder_look_back(const struct ce_recorder *recorder, struct ce_results *results);
 /* Why some are missing, as one sentence; NULL: none is, or no memory. The caller's. */
 char *ce_recorder_problem(const struct ce_recorder *recorder);
 

@@ -8,9 +8,10 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "history/history.h"
 #include "report/report.h"
 
-enum { RESULTS_SIZE_MAX = 256 << 20 };
+enum { RESULTS_SIZE_MAX = 256 << 20, EARLIER_MAX = 30 };
 
 struct ce_results *ce_results_new(uint64_t seed)
 {
@@ -27,8 +28,11 @@ void ce_results_free(struct ce_results *results)
     for (size_t i = 0; i < results->count; i++) {
         ce_record_done(results->records[i]);
         free(results->records[i]);
+        if (results->earlier)
+            json_decref(results->earlier[i]);
     }
     free(results->records);
+    free(results->earlier);
     ce_results_ungate(results);
     free(results->source);
     free(results->history_problem);
@@ -51,6 +55,15 @@ int ce_results_add(struct ce_results *results, struct ce_record *record, struct 
     results->records = records;
     results->records[results->count++] = own;
     return 0;
+}
+
+void ce_results_look_back(struct ce_results *results, struct ce_history *history)
+{
+    if (!results->earlier)
+        results->earlier = calloc(results->count + 1, sizeof *results->earlier);
+    for (size_t i = 0; results->earlier && i < results->count; i++)
+        (void)ce_history_earlier(history, results->records[i], EARLIER_MAX, &results->earlier[i],
+                                 NULL);
 }
 
 /* ---- exit code ---- */
@@ -146,6 +159,7 @@ int ce_results_write(const struct ce_results *results, const char *format, FILE 
         .count = results->count,
         .seed = results->seed,
         .gate = results->has_gate ? &results->gate : NULL,
+        .earlier = (const json_t *const *)results->earlier,
     };
     ce_report_writer *write = ce_report_find(format);
     if (write)

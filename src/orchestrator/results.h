@@ -10,6 +10,7 @@
 
 struct ce_results {
     struct ce_record **records;
+    json_t **earlier; /* how each one's experiment did before; NULL: not known, also each of them */
     size_t count;
     uint64_t seed;
     int signal; /* that ended the suite, or 0 */
@@ -27,6 +28,9 @@ struct ce_results *ce_results_new(uint64_t seed); /* NULL: out of memory */
 CE_DEFINE_CLEANUP(struct ce_results, ce_results_free);
 /* Takes over what the record owns, in every case. */
 int ce_results_add(struct ce_results *results, struct ce_record *record, struct ce_error *err);
+struct ce_history;
+/* Looks up how the experiments did before. What cannot be looked up is not known. */
+void ce_results_look_back(struct ce_results *results, struct ce_history *history);
 /* Drops what a gate has found. */
 void ce_results_ungate(struct ce_results *results);
 

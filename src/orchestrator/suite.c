@@ -471,6 +471,7 @@ static int collect(struct suite *suite, struct ce_results *results, struct ce_er
     results->hits_lost = suite->hits_lost;
     results->resumed = suite->resumed;
     results->history_problem = ce_recorder_problem(suite->recorder);
+    ce_recorder_look_back(suite->recorder, results);
     return 0;
 }
 

@@ -96,6 +96,24 @@ def test_a_run_can_be_reported_again_in_any_format(history):
     assert "<testcase" in (history.lab.folder / "again.xml").read_text()
 
 
+def test_a_page_compares_with_earlier_runs_of_the_same(history):
+    old, new = [run for run in history.runs if run["experiment"]["name"] == "slow_answers"]
+    page, first = (history.text("show", run["id"], "--report", "html=-") for run in (new, old))
+    assert "Compared with earlier runs" in page and old["started_at"] in page.partition("Compared with earlier runs")[2]
+    assert "Compared with earlier runs" not in first
+
+
+def test_a_suites_own_page_compares_with_earlier_runs(lab):
+    path = suite(lab)
+    pages = []
+    for _ in range(2):
+        lab.run("run", path, "--report", "html=page.html", "--db", "own.db")
+        pages.append((lab.folder / "page.html").read_text())
+    assert ["Compared with earlier runs" in page for page in pages] == [False, True]
+    lab.run("run", path, "--report", "html=page.html", "--db", "none")
+    assert "Compared with earlier runs" not in (lab.folder / "page.html").read_text()
+
+
 def test_a_recorded_document_can_be_run_again(history):
     again = history.lab.folder / "again.yaml"
     again.write_text(history.text("show", "slow_answers", "--document"))
