@@ -134,6 +134,16 @@ struct ce_progress {
 /* Called on the thread that called ce_suite_run(); pointers are valid during the call. */
 typedef void ce_progress_fn(void *ctx, const struct ce_progress *progress);
 
+/* A metric of the caller's own. It stands wherever those of the workload do: in events, reports,
+ * history and metrics, its mean by phase. */
+struct ce_observer {
+    const char *name;
+    /* Called twice a second while a run goes on, on the thread that leads it; with several runs at
+     * once, in a copy of the process for each. NaN: not known now. Must not block. */
+    double (*measure)(void *ctx);
+    void *ctx;
+};
+
 struct ce_suite_options {
     const char *state_dir; /* NULL: the default of ce_state_dir() */
     bool has_seed;
@@ -152,6 +162,8 @@ struct ce_suite_options {
     const char *events; /* file that gets a line of JSON for whatever happens, at its end; "-":
                            standard output; NULL: none. Who listens at a socket watch/NAME.sock of
                            the state folder is told the same */
+    const struct ce_observer *observers; /* metrics of your own; NULL: none */
+    size_t observer_count;
     const char *db;  /* the history that runs are recorded in; NULL: history.db in the state folder.
                         What cannot be recorded is said by ce_results_history_problem() */
     bool no_history; /* record nothing */

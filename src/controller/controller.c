@@ -70,7 +70,12 @@ static bool take_sample(struct run *run, struct ce_sample *ret_sample)
     if (!run->live || now < run->sampled + CE_SAMPLE_EVERY)
         return false;
     run->sampled = now;
+    for (size_t i = 0; i < run->options->observer_count; i++) {
+        const struct ce_observer *observer = &run->options->observers[i];
+        ce_customs_add(run->customs, observer->name, observer->measure(observer->ctx));
+    }
     *ret_sample = ce_live_sample(run->live, now);
+    ret_sample->metrics = ce_customs_now(run->customs, ret_sample->metrics);
     ret_sample->elapsed = (double)(now - run->started) / (double)CE_SECOND;
     return true;
 }
@@ -78,6 +83,7 @@ static bool take_sample(struct run *run, struct ce_sample *ret_sample)
 void ce_run_publish(struct run *run, enum ce_state state, double fraction)
 {
     ce_log("%s: %s", run->experiment->name, ce_state_name(state));
+    ce_customs_enter(run->customs, state);
     if (!run->options->on_event)
         return;
     struct ce_sample sample = {0};
@@ -459,6 +465,7 @@ static void run_through(struct run *run)
     (void)ce_hypothesis_begin(run->hypothesis, CE_ROUND_RECOVERY, NULL);
     recover(run);
     ce_measure_record(run->measure, run->recovery_time, run->record);
+    run->record->custom_metrics = ce_customs_means(run->customs, run->record->custom_metrics);
     if (run->measure->out_of_memory)
         end_as(run, CE_STATUS_FAILED, CE_VERDICT_INCONCLUSIVE, "out of memory while measuring");
     judge_measured(run);
@@ -485,6 +492,7 @@ static void end(struct run *run)
     ce_series_phase(run->series, NULL, ce_now());
     run->record->series = ce_series_json(run->series);
     ce_series_free(ce_take(run->series));
+    ce_customs_free(ce_take(run->customs));
     ce_measure_free(run->measure);
     /* The guard goes last: until then it takes care of whatever is left. */
     ce_journal_close(run->journal);
@@ -505,6 +513,7 @@ int ce_run(const struct ce_run_options *options, struct ce_record *ret_record, s
         .record = &record,
         .started = ce_now(),
         .recovery_time = NAN,
+        .customs = ce_customs_new(),
     };
     run.injection = (struct ce_injection){
         .fault = x->fault,
@@ -514,7 +523,9 @@ int ce_run(const struct ce_run_options *options, struct ce_record *ret_record, s
         .seed = options->seed,
         .duration = x->duration,
     };
-    if (!run.injection.state) {
+    if (!run.injection.state || !run.customs) {
+        free(run.injection.state);
+        ce_customs_free(run.customs);
         ce_record_done(&record);
         return ce_fail_memory(err);
     }

@@ -18,7 +18,9 @@ struct ce_run_options {
     struct ce_hits *hits;                /* where hits on live requests are noted; may be NULL */
     int repeat;                          /* 1.. when the experiment repeats, else 0 */
     const volatile sig_atomic_t *signal; /* may be NULL */
-    ce_event_fn *on_event;               /* may be NULL */
+    const struct ce_observer *observers; /* measured along with the workload */
+    size_t observer_count;
+    ce_event_fn *on_event; /* may be NULL */
     void *on_event_ctx;
 };
 

@@ -94,13 +94,15 @@ static bool is_whole(const struct item *item)
 /* ---- life ---- */
 
 struct ce_hypothesis *ce_hypothesis_new(const struct ce_experiment *experiment,
-                                        const struct ce_live *live, int64_t timeout)
+                                        const struct ce_live *live, struct ce_customs *customs,
+                                        int64_t timeout)
 {
     struct ce_hypothesis *h = calloc(1, sizeof *h);
     if (!h)
         return NULL;
     h->experiment = experiment;
     h->live = live;
+    h->customs = customs;
     h->timeout = timeout;
     h->count = experiment->probe_count + experiment->stop_count;
     h->items = calloc(h->count + 1, sizeof *h->items);
@@ -224,9 +226,20 @@ static void take_armed(struct ce_hypothesis *h, struct item *item,
         stop(h, item, answer, answer->at);
 }
 
+/* What the workload measures is a metric already. */
+static void note_value(struct ce_hypothesis *h, const struct item *item, double value)
+{
+    char name[256];
+    if (item->spec->kind == CE_PROBE_WORKLOAD)
+        return;
+    ce_probe_text(item->spec, name, sizeof name);
+    ce_customs_add(h->customs, name, value);
+}
+
 static void take(struct ce_hypothesis *h, struct item *item, const struct ce_probe_answer *answer)
 {
     bool answered = answer->result != CE_PROBE_ERROR;
+    note_value(h, item, answer->value);
     item->looks++;
     item->failed += answer->result == CE_PROBE_FAILED;
     item->errors += !answered;

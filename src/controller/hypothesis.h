@@ -10,6 +10,7 @@
 #ifndef CE_CONTROLLER_HYPOTHESIS_H
 #define CE_CONTROLLER_HYPOTHESIS_H
 
+#include "controller/customs.h"
 #include "controller/live.h"
 #include "experiment/document.h"
 
@@ -25,10 +26,11 @@ enum ce_round {
 struct ce_hypothesis;
 /* How long the round before or after may take at most, ns. */
 int64_t ce_hypothesis_longest(const struct ce_experiment *experiment);
-/* Experiment and live are borrowed; `timeout` is that of an operation. NULL:
- * out of memory. */
+/* All are borrowed; what probes answer in numbers goes to `customs` (NULL: nowhere); `timeout` is
+ * that of an operation. NULL: out of memory. */
 struct ce_hypothesis *ce_hypothesis_new(const struct ce_experiment *experiment,
-                                        const struct ce_live *live, int64_t timeout);
+                                        const struct ce_live *live, struct ce_customs *customs,
+                                        int64_t timeout);
 /* Gives up what is being asked. NULL is fine, as in all functions below. */
 void ce_hypothesis_free(struct ce_hypothesis *hypothesis);
 

@@ -30,6 +30,7 @@ struct span {
 struct ce_hypothesis {
     const struct ce_experiment *experiment;
     const struct ce_live *live;
+    struct ce_customs *customs;
     int64_t timeout;
     struct item *items; /* the probes, then the stop conditions */
     size_t count;

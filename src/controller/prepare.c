@@ -129,8 +129,8 @@ static int prepare_hypothesis(struct run *run, struct ce_error *err)
 {
     if (!(run->live = ce_live_new(run->measure)))
         return ce_fail_memory(err);
-    run->hypothesis =
-        ce_hypothesis_new(run->experiment, run->live, run->options->pipeline->timeout);
+    run->hypothesis = ce_hypothesis_new(run->experiment, run->live, run->customs,
+                                        run->options->pipeline->timeout);
     return run->hypothesis ? 0 : ce_fail_memory(err);
 }
 

@@ -25,7 +25,8 @@ struct run {
     struct ce_measure *measure;
     struct ce_series *series;
     struct ce_live *live; /* NULL: not prepared yet */
-    int64_t sampled;      /* when a sample was published last */
+    struct ce_customs *customs;
+    int64_t sampled; /* when a sample was published last */
     struct ce_hypothesis *hypothesis;
     struct ce_operations operations; /* those of the pipeline that the baseline covers */
     struct ce_target target;

@@ -140,6 +140,8 @@ static struct ce_run_options options_of(const struct suite *suite, const struct 
         .experiment = x,
         .pipeline = pipeline,
         .claims = &item->claims,
+        .observers = suite->options->observers,
+        .observer_count = suite->options->observer_count,
         /* Repetitions differ, and each can be had again by its own seed. */
         .seed = (x->has_seed ? (uint64_t)x->seed : suite->seed) +
                 (uint64_t)(item->repeat > 0 ? item->repeat - 1 : 0),

@@ -194,14 +194,14 @@ static void put_phase(FILE *out, const char *name, const struct ce_phase_summary
 
 static void put_custom(FILE *out, const json_t *custom)
 {
-    static const char *const phases[] = {"baseline", "fault", "recovery"};
+    const char *const *phases = ce_record_phase_names;
     const char *name;
     json_t *means;
     if (!custom)
         return;
-    ce_html_scroll_begin(out, "What the trials reported");
-    fputs("<table><thead><tr><th scope=\"col\">reported, mean</th>", out);
-    for (size_t k = 0; k < CE_COUNT(phases); k++)
+    ce_html_scroll_begin(out, "Measured besides");
+    fputs("<table><thead><tr><th scope=\"col\">measured besides, mean</th>", out);
+    for (size_t k = 0; k < CE_RECORD_PHASES; k++)
         fprintf(out, "<th scope=\"col\" class=\"n\">%s</th>", phases[k]);
     fputs("</tr></thead><tbody>\n", out);
     json_object_foreach((json_t *)custom, name, means)
@@ -209,7 +209,7 @@ static void put_custom(FILE *out, const json_t *custom)
         fputs("<tr><th scope=\"row\">", out);
         ce_html_text(out, name);
         fputs("</th>", out);
-        for (size_t k = 0; k < CE_COUNT(phases); k++) {
+        for (size_t k = 0; k < CE_RECORD_PHASES; k++) {
             fputs("<td class=\"n\">", out);
             ce_html_value(out, json_object_get(means, phases[k]));
             fputs("</td>", out);

@@ -255,7 +255,7 @@ def test_trials_are_points_of_their_own(written):
     article = section(parse(page_of({"seed": 1, "runs": [run]})), 1)
     assert "How long trials took" in text_of(article)
     assert re.fullmatch(r"M[^ML]+(L[^ML]+){3}", with_class(article, "line1")[0].get("d"))
-    assert ["rows", "60", "25", "60"] in [row for table in article.iter("table") for row in rows_of(table)]
+    assert ["rows", "60", "25", "\u2013", "60"] in [row for table in article.iter("table") for row in rows_of(table)]
 
 
 def test_earlier_runs_are_drawn_and_listed(written):

@@ -145,7 +145,7 @@ static void world_make(struct world *world, size_t probes, size_t stops)
     world->experiment.stop_count = stops;
     world->measure = ce_measure_new(10);
     world->live = ce_live_new(world->measure);
-    world->h = ce_hypothesis_new(&world->experiment, world->live, 2 * CE_SECOND);
+    world->h = ce_hypothesis_new(&world->experiment, world->live, NULL, 2 * CE_SECOND);
     ce_live_begin(world->live, now);
 }
 
