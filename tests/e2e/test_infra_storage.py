@@ -5,6 +5,7 @@ the controller, the guard, or the process that serves the folder is killed.
 
 Every mount is made in mount namespaces of the test's own.
 """
+import contextlib
 import hashlib
 import json
 import os
@@ -19,9 +20,11 @@ import pytest
 
 from lab import USERS, Lab, lab_of, wait_for
 
-# /dev/fuse as most systems have it, for whatever runs in there.
-OPEN_FUSE = ["unshare", "--mount", "sh", "-c", """
-mount --make-rprivate / && mkdir -p dev && mount -t tmpfs dev dev && mknod -m 666 dev/fuse c 10 229 &&
+
+def with_dev_fuse(mode):
+    """The command that starts others where /dev/fuse has that mode, whatever it has outside."""
+    return ["unshare", "--mount", "sh", "-c", f"""
+mount --make-rprivate / && mkdir -p dev && mount -t tmpfs dev dev && mknod -m {mode} dev/fuse c 10 229 &&
 mount --bind dev/fuse /dev/fuse && exec "$0" "$@"
 """]
 
@@ -34,13 +37,22 @@ def may_use_fuse():
     return True
 
 
+@contextlib.contextmanager
+def lab_with_fuse(user):
+    """A lab whose `has_fuse` says whether that user may open /dev/fuse: "with_dev_fuse" is an ordinary user who may."""
+    prefix = []
+    if user != "as_is" and os.path.exists("/dev/fuse"):
+        prefix = with_dev_fuse(666 if user == "with_dev_fuse" else 600)
+    elif user == "with_dev_fuse":
+        pytest.skip("there is no /dev/fuse")
+    with lab_of("as_is" if user == "as_is" else "ordinary_user", *prefix) as lab:
+        lab.has_fuse = may_use_fuse() if user == "as_is" else user == "with_dev_fuse"
+        yield lab
+
+
 @pytest.fixture(params=[*USERS, "with_dev_fuse"])
 def lab(request):
-    with_dev_fuse = request.param == "with_dev_fuse"
-    if with_dev_fuse and not os.path.exists("/dev/fuse"):
-        pytest.skip("there is no /dev/fuse")
-    with lab_of("ordinary_user", *OPEN_FUSE) if with_dev_fuse else lab_of(request.param) as lab:
-        lab.has_fuse = with_dev_fuse or (lab.user == "as_is" and may_use_fuse())
+    with lab_with_fuse(request.param) as lab:
         yield lab
 
 

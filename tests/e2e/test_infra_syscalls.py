@@ -12,10 +12,10 @@ import sys
 
 import pytest
 
-from lab import LAYERS, USERS, lab_of, wait_for
+from lab import LAYERS, USERS, wait_for
 from ports import free_port
 from test_http_pipeline import IRIS, SERVER
-from test_infra_storage import comm, may_use_fuse
+from test_infra_storage import comm, lab_with_fuse
 
 CASES = {
     "slow": ("storage_bottleneck", {"iops_limit": 40}, r"by syscalls: ([\d.]+) per second \(limit 40.0,"),
@@ -28,7 +28,7 @@ CASES = {
 
 @pytest.fixture(params=USERS)
 def lab(request):
-    with lab_of(request.param) as lab:
+    with lab_with_fuse(request.param) as lab:
         answers = lab.run("doctor").stdout
         if "syscalls: system calls can be answered" not in " ".join(answers.split()):
             pytest.skip("system calls cannot be answered here")
@@ -66,7 +66,7 @@ def test_the_embedded_pipeline_is_hit(lab, case, profile):
 def test_auto_comes_to_it_last(lab):
     done = run(lab, lab.document("storage_bottleneck", parameters={"iops_limit": 40}, duration="1500ms"))
     assert done["verified"], done
-    by = "fuse" if may_use_fuse() and lab.user == "as_is" else "syscalls"
+    by = "fuse" if lab.has_fuse else "syscalls"
     assert f"by {by}: " in done["verification"]
 
 
