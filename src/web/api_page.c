@@ -7,11 +7,16 @@
 #include "app_css.h"
 #include "app_js.h"
 #include "chart_js.h"
+#include "compare_js.h"
+#include "control_js.h"
 #include "dom_js.h"
+#include "history_js.h"
 #include "index_html.h"
 #include "live_js.h"
 #include "openapi_json.h"
-#include "past_js.h"
+#include "run_js.h"
+#include "scene_js.h"
+#include "trends_js.h"
 #include "web/web_internal.h"
 
 #define SCRIPT "text/javascript; charset=utf-8"
@@ -27,9 +32,14 @@ int ce_api_asset(const struct ce_web_request *request, struct ce_response *reply
         {"/app.js", SCRIPT, app_js},
         {"/api.js", SCRIPT, api_js},
         {"/chart.js", SCRIPT, chart_js},
+        {"/compare.js", SCRIPT, compare_js},
+        {"/control.js", SCRIPT, control_js},
         {"/dom.js", SCRIPT, dom_js},
+        {"/history.js", SCRIPT, history_js},
         {"/live.js", SCRIPT, live_js},
-        {"/past.js", SCRIPT, past_js},
+        {"/run.js", SCRIPT, run_js},
+        {"/scene.js", SCRIPT, scene_js},
+        {"/trends.js", SCRIPT, trends_js},
         {"/api/openapi.json", "application/json", openapi_json},
     };
     for (size_t i = 0; i < CE_COUNT(assets); i++) {

@@ -3,7 +3,10 @@
 what it saw as JSON."""
 
 import json
+import re
 import sys
+
+from playwright.sync_api import expect, sync_playwright
 
 
 class Walk:
@@ -11,7 +14,6 @@ class Walk:
         self.page, self.asked, self.seen = page, asked, {"said": []}
         page.on("console", lambda message: self.seen["said"].append(message.text))
         page.on("pageerror", lambda error: self.seen["said"].append(str(error)))
-        page.on("dialog", lambda dialog: dialog.accept())
 
     def picture(self, name):
         self.page.screenshot(path=f"{self.asked['pictures']}/{name}.png", full_page=True)
@@ -43,9 +45,9 @@ class Walk:
         page.select_option("#document", self.asked["document"])
         page.click("text=Start")
         page.wait_for_selector(".steps-of-run li.now:has-text('observing')")
-        page.wait_for_function("document.querySelectorAll('figure path.line').length >= 4")
+        page.locator("figure path.line").nth(3).wait_for(state="attached")
         before = self.line("Latency")
-        page.wait_for_function("""before => document.querySelector('figure path.line').getAttribute('d') !== before""", arg=before)
+        expect(page.locator("figure path.line").first).not_to_have_attribute("d", before)
         self.seen["moved"] = self.line("Latency") != before
         page.wait_for_selector("rect.window")
         self.seen["spoken"] = page.text_content("#spoken")
@@ -64,8 +66,8 @@ class Walk:
         self.seen["all"] = page.locator("tbody th").all_text_contents()
         page.fill("#filter-name", "<script>*")
         page.keyboard.press("Enter")
-        page.wait_for_function("location.hash.includes('name=')")
-        page.wait_for_function("document.querySelectorAll('tbody tr').length === 2")
+        expect(page).to_have_url(re.compile("name="))
+        expect(page.locator("tbody tr")).to_have_count(2)
         self.seen["filtered"] = page.locator("tbody th").all_text_contents()
         self.check("history")
         self.go("history?min_score=high")
@@ -89,8 +91,9 @@ class Walk:
         self.seen["needs_two"] = page.locator("button:has-text('Compare two')").is_disabled()
         boxes.nth(2).check()
         page.click("text=Compare two")
-        page.wait_for_selector("figure path.line2")
-        self.seen["compared"] = page.locator("tbody tr").first.locator("td").all_text_contents()
+        page.wait_for_selector("figure path.line.other")
+        self.seen["compared"] = page.locator(".side h2 a").all_text_contents()
+        self.seen["measured"] = page.locator("tbody tr:has(td)").count()
         self.seen["curves"] = page.locator("figure").count()
         self.check("compare")
 
@@ -104,21 +107,34 @@ class Walk:
         page = self.page
         page.evaluate("sessionStorage.setItem('chaoseater-token', '0'.repeat(64))")
         self.go("live")
-        page.wait_for_selector("#document")
-        page.click("text=Start")
-        page.wait_for_selector(".complaint:not(:empty)")
-        self.seen["wrong_token"] = page.text_content(".complaint")
-        page.fill("#token", self.asked["token"])
+        page.wait_for_selector("#token")
+        self.seen["may_start"] = page.locator("#document").count()
+        page.fill("#token", "1" * 64)
         page.click("text=Use it")
-        page.click("text=Stop everything")
-        page.wait_for_selector("text=Stopped")
-        page.click("text=Release")
-        page.wait_for_selector("text=Stop everything")
+        page.wait_for_selector(".token .complaint:not(:empty)")
+        self.seen["wrong_token"] = page.text_content(".token .complaint")
+        page.fill("#token", f"{self.asked['base']}/#token={self.asked['token']}")
+        page.click("text=Use it")
+        page.wait_for_selector("#document")
+
+    def pull_the_lever(self):
+        page = self.page
+        page.click("button:text-is('Stop everything')")
+        page.click("dialog button:text-is('Cancel')")
+        expect(page.locator("dialog")).to_have_count(0)
+        self.seen["cancelled"] = page.locator("text=Stopped.").count() == 0
+        page.click("button:text-is('Stop everything')")
+        self.check("question")
+        page.click("dialog button:text-is('Stop everything')")
+        page.wait_for_selector("text=Stopped.")
         self.seen["lever"] = True
+        page.click("button:text-is('Release')")
+        page.wait_for_selector("button:text-is('Stop everything')")
 
     def use_the_keyboard(self):
         page = self.page
-        self.go("live")
+        page.goto(self.asked["url"])
+        page.reload()
         page.wait_for_selector("#document")
         order = []
         for _ in range(9):
@@ -135,7 +151,7 @@ class Walk:
 
 
 def main():
-    from playwright.sync_api import sync_playwright
+    expect.set_options(timeout=60000)
     asked = json.loads(sys.stdin.readline())
     with sync_playwright() as play:
         chromium = play.chromium.launch(executable_path=asked["program"], args=["--no-sandbox", "--disable-background-networking"])

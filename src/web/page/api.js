@@ -12,7 +12,9 @@ export function takeToken() {
 }
 
 export const token = () => sessionStorage.getItem(KEY);
-export const setToken = (text) => sessionStorage.setItem(KEY, text.trim());
+
+// What people paste may be the whole address.
+export const setToken = (text) => sessionStorage.setItem(KEY, text.trim().replace(/^.*#token=/, ""));
 
 export class Refused extends Error {
   constructor(status, message) {
@@ -21,17 +23,29 @@ export class Refused extends Error {
   }
 }
 
+// Seeds have more digits than a number here: they stay as they are written.
+const exact = (key, value, written) => (key === "seed" && written && Number.isFinite(value) ? written.source : value);
+
+function parsed(answer, text) {
+  const isJson = (answer.headers.get("Content-Type") || "").startsWith("application/json");
+  if (!isJson || !text) return text;
+  try {
+    return JSON.parse(text, exact);
+  } catch {
+    throw new Refused(answer.status, "the server's answer was cut off");
+  }
+}
+
 async function ask(path, options = {}) {
   const headers = token() ? { Authorization: `Bearer ${token()}` } : {};
-  let answer;
+  let answer, text;
   try {
     answer = await fetch(path, { ...options, headers: { ...headers, ...options.headers } });
+    text = await answer.text();
   } catch {
     throw new Refused(0, "the server does not answer");
   }
-  const text = await answer.text();
-  const isJson = (answer.headers.get("Content-Type") || "").startsWith("application/json");
-  const body = isJson && text ? JSON.parse(text) : text;
+  const body = parsed(answer, text);
   if (answer.ok) return body;
   throw new Refused(answer.status, (body.error && body.error.message) || `the server answered ${answer.status}`);
 }
@@ -45,18 +59,20 @@ export function post(path, body) {
   return ask(path, { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
 }
 
+// Whether a frame or a link, which bring no token, may have this.
+export const isFree = (path) => fetch(path, { method: "HEAD" }).then((answer) => answer.ok, () => false);
+
 const NAMES = ["suite_started", "run_started", "phase", "sample", "run_ended", "suite_ended", "suite_left"];
+const AGAIN_MS = 3000;
 
 // Calls listener.connected(yes or no) and listener.event(event). Once connected again, what was missed has to be asked for.
 export function listen(listener) {
-  const query = token() ? `?token=${token()}` : "";
-  const source = new EventSource(`/api/v1/events${query}`);
+  const source = new EventSource(`/api/v1/events${token() ? `?token=${token()}` : ""}`);
   source.addEventListener("hello", () => listener.connected(true));
   source.addEventListener("error", () => {
     listener.connected(false);
     if (source.readyState !== EventSource.CLOSED) return;
-    setTimeout(() => listen(listener), 3000); // it was refused: full, or not allowed
+    setTimeout(() => listen(listener), AGAIN_MS); // it was refused: full, or not allowed
   });
-  for (const name of NAMES) source.addEventListener(name, (event) => listener.event(JSON.parse(event.data)));
-  return source;
+  for (const name of NAMES) source.addEventListener(name, (event) => listener.event(JSON.parse(event.data, exact)));
 }

@@ -1,248 +1,265 @@
 // SPDX-License-Identifier: MIT
-// What goes on now: every suite that the server hears of, with charts that move; start, end, and the stop.
+// What goes on now: every suite that the server hears of, and a card with charts that move for each run.
 
-import { Refused, get, post, setToken, token } from "./api.js";
 import { chart } from "./chart.js";
-import { badge, h, number, percent, put, say, time, words } from "./dom.js";
+import { abortButton, controls, update as updateControls } from "./control.js";
+import { about, arrange, badge, counted, h, kindOf, ms, number, outcome, percent, put, runLink, score, svg, time, unknown, words, write } from "./dom.js";
+import { PHASES, hear as hearOf, load, loadStatus, scene } from "./scene.js";
 
-const PHASES = ["preflight", "baseline", "injecting", "verifying", "observing", "rolling_back", "verifying_undo", "recovering"];
-const KEPT = 240;
-
-// ---- what is known
-
-let suites = []; // as /api/v1/live has them, the newest first
-let status = null;
-
-const suiteOf = (event) => suites.find((suite) => suite.suite === event.suite);
-const runOf = (event) => suiteOf(event)?.runs.find((run) => run.run === event.run);
-
-const HEARD = {
-  suite_started: (event) => {
-    if (suiteOf(event)) return;
-    suites.unshift({ ...event, started_at: event.at, document: null, ended: false, runs: event.runs.map((run) => ({
-      ...run, id: null, state: "waiting", phase: null, fraction: 0, intensity: 0, status: null, verdict: null, score: null, samples: [] })) });
-  },
-  run_started: (event) => Object.assign(runOf(event) || {}, { id: event.id, state: "running" }),
-  phase: (event) => Object.assign(runOf(event) || {}, { phase: event.phase, fraction: 0, intensity: event.intensity }),
-  sample: (event) => {
-    const run = runOf(event);
-    if (!run) return;
-    Object.assign(run, { phase: event.phase, fraction: event.fraction, intensity: event.intensity });
-    run.samples.push(event);
-    if (run.samples.length > KEPT) run.samples.shift();
-  },
-  run_ended: (event) => Object.assign(runOf(event) || {}, { id: event.id, state: "ended", phase: null, intensity: 0, fraction: 1,
-    status: event.record.status, verdict: event.record.verdict, score: event.record.summary.resilience_score }),
-  suite_ended: (event) => Object.assign(suiteOf(event) || {}, { ended: true, exit_code: event.exit_code }),
-  suite_left: (event) => {
-    const suite = suiteOf(event);
-    if (!suite || suite.ended) return;
-    Object.assign(suite, { ended: true, lost: true });
-    for (const run of suite.runs) if (run.state !== "ended") Object.assign(run, { state: "ended", status: "lost" });
-  },
-};
-
-const SPOKEN = {
-  phase: (event) => `${event.experiment}: ${words(event.phase)}`,
-  run_ended: (event) => `${event.experiment} ended: ${event.record.status === "completed" ? event.record.verdict : event.record.status}`,
-};
-
-export async function load() {
-  suites = (await get("/api/v1/live")).suites;
-  status = await get("/api/v1/status");
-}
-
-export function hear(event) {
-  HEARD[event.event]?.(event);
-  if (SPOKEN[event.event]) say(SPOKEN[event.event](event));
-  if (event.event === "suite_started" || event.event === "suite_ended") get("/api/v1/live").then((live) => {
-    const named = new Map(live.suites.map((suite) => [suite.suite, suite.document]));
-    for (const suite of suites) suite.document = named.get(suite.suite) ?? suite.document;
-    redraw();
-  }, () => {});
-  redraw();
-}
-
-// ---- a run
+// ---- a run that goes on
 
 function stepper(run) {
   const now = PHASES.indexOf(run.phase);
   return h("ol", { class: "steps-of-run", "aria-label": "phases" }, PHASES.map((phase, i) =>
-    h("li", { class: i < now ? "done" : i === now ? "now" : "", "aria-current": i === now ? "step" : null }, words(phase))));
+    h("li", { class: i < now ? "done" : i === now ? "now" : "", "aria-current": i === now ? "step" : null }, h("span", {}, words(phase)))));
 }
 
-function meter(label, value, text) {
-  const bar = h("div", { class: "fill" });
-  bar.style.width = `${100 * Math.max(0, Math.min(1, value))}%`;
-  return h("div", { class: "meter", role: "meter", "aria-label": label, "aria-valuemin": "0", "aria-valuemax": "1", "aria-valuenow": value.toFixed(2) },
-    h("span", {}, label), h("div", { class: "bar" }, bar), h("span", {}, text));
+class Meter {
+  constructor(label, kind) {
+    this.fill = h("div", { class: "fill" });
+    this.text = h("span", {});
+    this.element = h("div", { class: `meter ${kind}`, role: "meter", "aria-label": label, "aria-valuemin": "0", "aria-valuemax": "1" },
+      h("span", {}, label), h("div", { class: "bar" }, this.fill), this.text);
+  }
+
+  show(value, text) {
+    this.fill.style.width = `${100 * Math.max(0, Math.min(1, value))}%`;
+    this.element.setAttribute("aria-valuenow", value.toFixed(2));
+    write(this.text, text);
+  }
 }
 
 // Spans of time in which the fault was there.
 function windows(samples) {
   const spans = [];
-  let from = null, last = null;
-  for (const sample of samples) {
-    if (sample.intensity > 0 && from === null) from = sample.elapsed;
-    if (sample.intensity === 0 && from !== null) {
-      spans.push([from, sample.elapsed]);
+  let from = null;
+  for (const { intensity, elapsed } of samples) {
+    if (intensity > 0 && from === null) from = elapsed;
+    if (intensity === 0 && from !== null) {
+      spans.push({ from, to: elapsed });
       from = null;
     }
-    last = sample.elapsed;
   }
-  return from === null ? spans : [...spans, [from, last]];
+  return from === null ? spans : [...spans, { from, to: samples[samples.length - 1].elapsed }];
 }
 
-const line = (samples, key, factor = 1) => samples.map((sample) => [sample.elapsed, sample[key] === null ? null : factor * sample[key]]);
+const marks = (samples) => samples.filter((sample, i) => i === 0 || samples[i - 1].phase !== sample.phase)
+  .map((sample) => ({ at: sample.elapsed, name: words(sample.phase) }));
 
-// One card for each run, kept as long as the run is shown, so that what is focused or open stays so.
+const line = (samples, key) => samples.map((sample) => [sample.elapsed, sample[key] ?? null]);
+
+const TILES = [["p50", "p50_ms", ms], ["p99", "p99_ms", ms], ["accuracy", "accuracy", percent], ["errors", "errors", (value) => number(value)],
+  ["throughput", "throughput", (value) => (value === null || value === undefined ? unknown : `${number(value)}/s`)]];
+
+// What it usually was before the fault came.
+function usual(samples, key) {
+  const values = samples.filter((sample) => sample.phase === "baseline").map((sample) => sample[key]).filter(Number.isFinite).sort((a, b) => a - b);
+  return values.length ? values[Math.floor(values.length / 2)] : null;
+}
+
+function tile([name, key, format], samples) {
+  const before = usual(samples, key), last = samples[samples.length - 1] || {};
+  return h("div", {}, h("dt", {}, name), h("dd", {}, format(last[key])),
+    last.phase !== "baseline" && before !== null ? h("dd", { class: "note" }, `before ${format(before)}`) : null);
+}
+
+// Kept as long as the run is shown, so that what is focused or open stays so.
 class Card {
-  constructor(suite, run) {
-    this.head = h("div", {});
-    this.latency = chart("Latency", "ms, of the last second");
-    this.accuracy = chart("Accuracy", "share of right predictions");
-    this.errors = chart("Errors", "operations that failed, of the last second");
-    this.intensity = chart("Fault", "intensity, 0 to 1");
+  constructor(run) {
+    const share = (value) => percent(value);
+    this.state = h("div", { class: "state" });
+    this.readings = h("dl", { class: "readings" });
+    this.phase = new Meter("phase", "quiet");
+    this.intensity = new Meter("intensity", "");
+    this.steps = h("div", {});
+    this.meters = h("div", { class: "meters" }, this.intensity.element, this.phase.element);
+    this.charts = {
+      latency: chart("Latency", "of the last second", { format: ms }),
+      accuracy: chart("Accuracy", "share of right predictions", { format: share }),
+      errors: chart("Errors", "failed operations of the last second"),
+      throughput: chart("Throughput", "good operations a second"),
+      fault: chart("Fault", "intensity, 0 to 1", { height: 104 }),
+    };
     this.custom = new Map();
-    this.charts = h("div", { class: "charts" }, this.latency, this.accuracy, this.errors, this.intensity);
-    this.element = h("article", { class: "run", "aria-label": run.experiment }, this.head, this.charts);
-    this.update(run);
+    this.figures = h("div", { class: "charts" }, Object.values(this.charts));
+    this.waits = h("p", { class: "note" }, "Nothing was measured yet.");
+    this.element = h("article", { class: "run", "aria-label": run.experiment },
+      h("header", {}, h("div", {}, h("h3", {}, run.experiment, run.repeat ? ` #${run.repeat}` : ""), h("p", { class: "what" }, about(run))), this.state),
+      this.steps, this.meters, this.readings, this.waits, this.figures);
   }
 
   update(run) {
-    const last = run.samples[run.samples.length - 1] || {};
-    put(this.head,
-      h("h3", {}, run.experiment, run.repeat ? ` #${run.repeat}` : "", " ", run.state === "ended" ? badge(run.status, run.verdict) : null),
-      h("p", { class: "what" }, h("span", { class: "tag" }, run.layer), h("span", {}, words(run.fault_type)),
-        run.profile ? h("span", { class: "of" }, run.profile) : null,
-        run.state === "ended" && run.id ? h("a", { href: `#/runs/${encodeURIComponent(run.id)}` }, "its report") : null),
-      run.state === "running" ? stepper(run) : null,
-      run.state === "running" ? meter("phase", run.fraction, percent(run.fraction)) : null,
-      run.state === "running" ? meter("intensity", run.intensity, number(run.intensity, 2)) : null,
-      h("dl", { class: "now" }, [["p50", `${number(last.p50_ms)} ms`], ["p99", `${number(last.p99_ms)} ms`], ["accuracy", percent(last.accuracy)],
-        ["errors", number(last.errors)], ["throughput", `${number(last.throughput)}/s`]].map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))));
-    this.charts.hidden = run.samples.length < 2;
-    const shade = { windows: windows(run.samples), span: 10 };
-    this.latency.update({ ...shade, top: 1, series: [{ name: "p50", points: line(run.samples, "p50_ms") },
-      { name: "p99", kind: "line2", points: line(run.samples, "p99_ms") }] });
-    this.accuracy.update({ ...shade, top: 1, series: [{ name: "accuracy", points: line(run.samples, "accuracy") }] });
-    this.errors.update({ ...shade, top: 1, series: [{ name: "errors", kind: "line3", points: line(run.samples, "errors") }] });
-    this.intensity.update({ ...shade, top: 1, series: [{ name: "intensity", kind: "area", points: line(run.samples, "intensity") }] });
-    for (const name of new Set(run.samples.flatMap((sample) => Object.keys(sample.metrics || {})))) {
-      if (!this.custom.has(name)) {
-        this.custom.set(name, chart(name, "as it was last"));
-        this.charts.append(this.custom.get(name));
-      }
-      this.custom.get(name).update({ ...shade, series: [{ name, points: run.samples.map((sample) => [sample.elapsed, sample.metrics[name] ?? null]) }] });
+    const shown = `${run.state} ${run.phase} ${run.verdict}`;
+    if (shown !== this.shown) {
+      put(this.state, run.state === "ended"
+        ? [badge(run.status, run.verdict), score(run.score), run.id ? runLink(run.id, "its report") : null]
+        : h("span", { class: "badge live" }, words(run.phase || run.state)));
+      put(this.steps, run.state === "running" ? stepper(run) : null);
+      this.shown = shown;
+      this.meters.hidden = run.state !== "running";
     }
+    this.phase.show(run.fraction, percent(Math.round(100 * run.fraction) / 100));
+    this.intensity.show(run.intensity, number(run.intensity, 2));
+    const count = run.samples.length, last = run.samples[count - 1];
+    this.waits.hidden = count > 0 || run.state === "ended";
+    this.figures.hidden = count < 2;
+    this.readings.hidden = count === 0;
+    if (last === this.last) return;
+    this.last = last;
+    put(this.readings, TILES.map((each) => tile(each, run.samples)));
+    this.draw(run.samples);
   }
-}
 
-const cards = new Map(); // of what is or was running while this page looks
-
-function runElement(suite, run) {
-  const key = `${suite.suite}/${run.run}`;
-  if (run.state === "running" || (cards.has(key) && !suite.ended)) {
-    if (!cards.has(key)) cards.set(key, new Card(suite, run));
-    cards.get(key).update(run);
-    return cards.get(key).element;
+  draw(samples) {
+    const { latency, accuracy, errors, throughput, fault } = this.charts;
+    const shade = { windows: windows(samples), marks: marks(samples), span: 10 };
+    const one = (name, key, kind) => [{ name, kind, points: line(samples, key) }];
+    latency.update({ ...shade, named: true, top: 1, series: [...one("p50", "p50_ms"), ...one("p99", "p99_ms", "thin")] });
+    accuracy.update({ ...shade, named: true, top: 1, series: one("accuracy", "accuracy") });
+    errors.update({ ...shade, top: 1, series: one("errors", "errors", "bars") });
+    throughput.update({ ...shade, top: 1, series: one("throughput", "throughput") });
+    fault.update({ ...shade, top: 1, series: one("intensity", "intensity", "steps") });
+    for (const name of new Set(samples.flatMap((sample) => Object.keys(sample.metrics || {})))) {
+      if (!this.custom.has(name)) this.custom.set(name, chart(name, "as it was last"));
+      this.custom.get(name).update({ ...shade, series: [{ name, points: samples.map((sample) => [sample.elapsed, sample.metrics?.[name] ?? null]) }] });
+    }
+    arrange(this.figures, [latency, accuracy, errors, throughput, fault, ...this.custom.values()]);
   }
-  return null;
 }
 
 // ---- a suite
 
-async function act(button, what) {
-  button.disabled = true;
-  try {
-    await what();
-    complain("");
-  } catch (error) {
-    complain(error instanceof Refused && error.status === 401 ? "The token is missing or wrong. It stands in the address that chaoseater serve printed." : error.message);
-    if (error.status === 401) askForToken();
+function row(run) {
+  const element = h("tr", {});
+  let shown = null;
+  element.update = (now) => {
+    const next = `${now.state} ${now.phase} ${now.id} ${now.verdict} ${now.score}`;
+    if (next === shown) return;
+    shown = next;
+    const name = [now.experiment, now.repeat ? ` #${now.repeat}` : ""];
+    put(element, h("th", { scope: "row" }, now.id && now.state === "ended" ? runLink(now.id, name) : name), h("td", {}, words(now.fault_type)),
+      h("td", {}, now.layer), h("td", {}, now.profile || ""),
+      h("td", {}, now.state === "ended" ? badge(now.status, now.verdict) : h("span", { class: now.state === "running" ? "badge live" : "of" }, words(now.phase || now.state))),
+      h("td", { class: "n" }, score(now.score)));
+  };
+  element.update(run);
+  return element;
+}
+
+// One field for each run, and the same in words.
+function tally(suite) {
+  const counts = new Map();
+  const wordOf = (run) => (run.state === "ended" ? outcome(run.status, run.verdict) : run.state);
+  for (const run of suite.runs) counts.set(wordOf(run), (counts.get(wordOf(run)) || 0) + 1);
+  const width = 100 / Math.max(1, suite.runs.length);
+  return [svg("svg", { class: "tally", viewBox: "0 0 100 2", preserveAspectRatio: "none", "aria-hidden": "true" }, suite.runs.map((run, i) =>
+    svg("rect", { class: run.state === "ended" ? kindOf(wordOf(run)) : run.state, x: i * width, width: width * 0.94, height: 2 }))),
+  h("p", { class: "note" }, [...counts].map(([word, count]) => `${count} ${word}`).join(", "))];
+}
+
+class Suite {
+  constructor(suite) {
+    this.cards = new Map();
+    this.rows = new Map();
+    this.title = h("h2", {});
+    this.note = h("p", { class: "note" });
+    this.end = abortButton(suite);
+    this.tally = h("div", {});
+    this.place = h("div", {});
+    this.body = h("tbody", {});
+    this.head = h("div", { class: "suite-head" }, this.title, this.note, this.end);
+    const columns = ["experiment", "fault", "layer", "pipeline", "state"].map((name) => h("th", { scope: "col" }, name));
+    this.element = h("section", { class: "suite" }, this.head, this.tally, this.place,
+      h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "runs of this suite" },
+        h("table", {}, h("thead", {}, h("tr", {}, columns, h("th", { scope: "col", class: "n" }, "score"))), this.body)));
+    this.update(suite);
   }
-  button.disabled = false;
+
+  // The runs that go on; between two, and at the end, the one that ended last.
+  shown(suite) {
+    const running = suite.runs.filter((run) => run.state === "running");
+    if (running.length) return running;
+    return suite.runs.filter((run) => run.state === "ended" && run.samples.length).slice(-1);
+  }
+
+  update(suite) {
+    write(this.title, suite.document || `process ${suite.pid}`);
+    this.element.setAttribute("aria-label", suite.document || `process ${suite.pid}`);
+    write(this.note, `since ${time(suite.started_at)}${suite.seed === undefined ? "" : `, seed ${suite.seed}`}`);
+    if (suite.ended && this.end) {
+      this.end.remove();
+      this.end = null;
+      this.head.append(h("p", { class: "note ending" }, suite.lost ? "it was lost: its guard undid what it did" : `exit code ${suite.exit_code}`));
+    }
+    const states = suite.runs.map((run) => run.state + run.verdict).join();
+    if (states !== this.states) put(this.tally, tally(suite));
+    this.states = states;
+    for (const run of suite.runs) {
+      if (this.rows.has(run.run)) this.rows.get(run.run).update(run);
+      else this.rows.set(run.run, row(run));
+    }
+    arrange(this.body, suite.runs.map((run) => this.rows.get(run.run)));
+    this.arrangeCards(suite);
+  }
+
+  arrangeCards(suite) {
+    const runs = this.shown(suite);
+    for (const key of this.cards.keys()) if (!runs.some((run) => run.run === key)) this.cards.delete(key);
+    for (const run of runs) {
+      if (!this.cards.has(run.run)) this.cards.set(run.run, new Card(run));
+      this.cards.get(run.run).update(run);
+    }
+    arrange(this.place, runs.map((run) => this.cards.get(run.run).element));
+  }
 }
 
-function abortButton(suite) {
-  return h("button", { class: "danger", onclick: (event) => act(event.currentTarget, () =>
-    post(`/api/v1/suites/${encodeURIComponent(suite.suite)}/abort`, {})) }, "End it");
-}
+// What has ended is a line that can be opened; what somebody saw end stays as it is.
+class Ended {
+  constructor(suite) {
+    this.place = h("div", {});
+    const runs = counted(suite.runs.length, "run", "runs");
+    this.element = h("details", { class: "ended", ontoggle: () => {
+      if (this.element.open && !this.place.firstChild) this.place.append(new Suite(suite).element);
+    } }, h("summary", {}, h("span", {}, suite.document || `process ${suite.pid}`), h("span", { class: "note" }, `${time(suite.started_at)}, ${runs}, ${
+      suite.lost ? "lost" : `exit code ${suite.exit_code}`}`)), this.place);
+  }
 
-function runRow(run) {
-  return h("tr", {}, h("th", { scope: "row" }, run.id && run.state === "ended"
-    ? h("a", { href: `#/runs/${encodeURIComponent(run.id)}` }, run.experiment) : run.experiment, run.repeat ? ` #${run.repeat}` : ""),
-    h("td", {}, words(run.fault_type)), h("td", {}, run.profile || ""),
-    h("td", {}, run.state === "ended" ? badge(run.status, run.verdict) : run.state), h("td", { class: "n" }, number(run.score)));
-}
-
-function suiteElement(suite) {
-  const done = suite.runs.filter((run) => run.state === "ended").length;
-  const shown = suite.runs.map((run) => runElement(suite, run)).filter(Boolean);
-  const rows = h("table", {}, h("thead", {}, h("tr", {}, ["experiment", "fault", "pipeline", "state", "score"].map((name) => h("th", { scope: "col", class: name === "score" ? "n" : null }, name)))),
-    h("tbody", {}, suite.runs.map(runRow)));
-  return h("section", { class: "suite", "aria-label": suite.document || "suite" },
-    h("div", { class: "suite-head" }, h("h2", {}, suite.document || `process ${suite.pid}`),
-      h("p", { class: "note" }, `since ${time(suite.started_at)}, ${done} of ${suite.runs.length} ended`),
-      suite.ended ? h("p", { class: "note" }, suite.lost ? "it was lost: its guard undid what it did" : `exit code ${suite.exit_code}`) : abortButton(suite)),
-    shown, h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "runs of this suite" }, rows));
+  update() {}
 }
 
 // ---- the whole
 
-let root = null, place = null, due = false;
-const complaint = h("p", { class: "complaint", role: "alert" });
-const tokenPlace = h("div", {});
-const lever = h("div", { class: "lever" });
+const views = new Map(); // by suite
+let root = null, due = false;
+const place = h("div", {}), past = h("div", {}), ended = h("section", { class: "past", "aria-label": "Ended" }, h("h2", {}, "Ended"), past);
+const empty = h("div", { class: "empty" }, h("p", {}, h("strong", {}, "Nothing goes on.")),
+  h("p", {}, "Start a document here, or run one with ", h("code", {}, "chaoseater run"), ": it shows up by itself."));
 
-function complain(text) {
-  complaint.textContent = text;
-}
+const running = () => scene.suites.flatMap((suite) => suite.runs).filter((run) => run.state === "running");
 
-function askForToken() {
-  if (tokenPlace.firstChild) return;
-  const field = h("input", { id: "token", type: "password", autocomplete: "off", required: true });
-  tokenPlace.replaceChildren(h("form", { onsubmit: (event) => {
-    event.preventDefault();
-    setToken(field.value);
-    tokenPlace.replaceChildren();
-    complain("");
-  } }, h("label", { for: "token" }, "Token, from the address that chaoseater serve printed"), field, h("button", {}, "Use it")));
-  field.focus();
-}
-
-function startForm() {
-  const select = h("select", { id: "document" }, status.documents.map((doc) =>
-    h("option", { value: doc.name, disabled: Boolean(doc.error) }, doc.error ? `${doc.name}: ${doc.error}` : `${doc.name} (${doc.experiments})`)));
-  const only = h("input", { id: "only", type: "text", placeholder: "all: NAME, tag:NAME, layer:NAME" });
-  const button = h("button", {}, "Start");
-  return h("form", { class: "start", onsubmit: (event) => {
-    event.preventDefault();
-    const names = only.value.split(",").map((name) => name.trim()).filter(Boolean);
-    act(button, () => post("/api/v1/suites", { document: select.value, ...(names.length ? { only: names } : {}) }));
-  } }, h("label", { for: "document" }, "Document"), select, h("label", { for: "only" }, "Only"), only, button);
-}
-
-function drawLever() {
-  const change = (release) => async (event) => {
-    if (!release && !confirm("End every run of this state folder, and refuse new ones?")) return;
-    await act(event.currentTarget, async () => {
-      status.stopped = (await post("/api/v1/stop", { release })).stopped;
-    });
-    drawLever();
-  };
-  lever.replaceChildren(status.stopped
-    ? h("p", { class: "stopped" }, "Stopped: nothing is started. ", h("button", { onclick: change(true) }, "Release"))
-    : h("button", { class: "danger", onclick: change(false) }, "Stop everything"));
+// The name of the tab says it to who looks elsewhere.
+function entitle() {
+  const [run] = running();
+  document.title = run ? `${words(run.phase || "begins")}: ${run.experiment} - ChaosEater` : "live - ChaosEater";
 }
 
 function drawNow() {
   due = false;
-  if (!place) return;
-  const alive = new Set(suites.flatMap((suite) => (suite.ended ? [] : suite.runs.map((run) => `${suite.suite}/${run.run}`))));
-  for (const key of cards.keys()) if (!alive.has(key)) cards.delete(key);
-  place.replaceChildren(...(suites.length ? suites.map(suiteElement)
-    : [h("p", { class: "empty" }, "Nothing goes on. Start a document here, or run one with chaoseater run: it shows up by itself.")]));
+  if (!root?.isConnected) return;
+  const known = new Set(scene.suites.map((suite) => suite.suite)), goes = scene.suites.some((suite) => !suite.ended);
+  for (const key of views.keys()) if (!known.has(key)) views.delete(key);
+  for (const suite of scene.suites) {
+    if (views.has(suite.suite)) views.get(suite.suite).update(suite);
+    else views.set(suite.suite, suite.ended && (goes || suite !== scene.suites[0]) ? new Ended(suite) : new Suite(suite));
+  }
+  const viewOf = (suite) => views.get(suite.suite);
+  const open = scene.suites.map(viewOf).filter((view) => view instanceof Suite);
+  const closed = scene.suites.map(viewOf).filter((view) => view instanceof Ended);
+  arrange(place, open.length ? open.map((view) => view.element) : [empty]);
+  arrange(past, closed.map((view) => view.element));
+  ended.hidden = closed.length === 0;
+  updateControls();
+  entitle();
 }
 
 function redraw() {
@@ -251,12 +268,22 @@ function redraw() {
   requestAnimationFrame(drawNow);
 }
 
+export const hear = (event) => hearOf(event, redraw);
+
+// Others pull the lever, or change a document, without an event.
+const LOOK_AGAIN_MS = 10000;
+setInterval(() => {
+  if (root?.isConnected && !document.hidden) loadStatus().then(redraw, () => {});
+}, LOOK_AGAIN_MS);
+
+// After the server was away.
+export const again = () => (root?.isConnected ? load().then(redraw, () => {}) : null);
+
 export async function show(content) {
   await load();
-  place = h("div", {});
-  root = h("div", {}, h("h1", {}, "Live"), h("section", { class: "actions", "aria-label": "Start and stop" }, startForm(), lever, tokenPlace, complaint), place);
-  drawLever();
-  if (!token()) tokenPlace.replaceChildren();
+  views.clear();
+  root = h("div", {}, h("h1", {}, "Live"), controls(), place, ended);
   content.replaceChildren(root);
-  drawNow();
+  due = true;
+  requestAnimationFrame(drawNow);
 }
