@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 static int64_t *test_clock;
@@ -49,4 +51,14 @@ void ce_timestamp(int64_t wall, char text[CE_TIMESTAMP_SIZE])
     char head[24];
     strftime(head, sizeof head, "%Y-%m-%dT%H:%M:%S", &tm);
     snprintf(text, CE_TIMESTAMP_SIZE, "%s.%03dZ", head, (int)(wall % CE_SECOND / CE_MILLISECOND));
+}
+
+int ce_timestamp_read(const char *text, int64_t *ret_wall)
+{
+    struct tm tm = {0};
+    const char *end = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+    if (!end || *end != '.' || strspn(end + 1, "0123456789") != 3 || strcmp(end + 4, "Z") != 0)
+        return -EINVAL;
+    *ret_wall = (int64_t)timegm(&tm) * CE_SECOND + strtol(end + 1, NULL, 10) * CE_MILLISECOND;
+    return 0;
 }

@@ -20,6 +20,8 @@ void ce_sleep_until(int64_t at);
 /* RFC 3339 in UTC with milliseconds, such as "2026-11-22T10:00:00.123Z". */
 #define CE_TIMESTAMP_SIZE 32
 void ce_timestamp(int64_t wall, char text[CE_TIMESTAMP_SIZE]);
+/* The same back. 0 or -EINVAL. */
+int ce_timestamp_read(const char *text, int64_t *ret_wall);
 
 /* Tests replace the clock: from now on ce_now() and ce_wall_now() read *now (NULL: the real clock
  * again). */

@@ -36,7 +36,7 @@ struct change {
 
 struct ce_series {
     bool trials;
-    int64_t origin;
+    int64_t origin, wall_origin;
     int64_t width;  /* of requests */
     uint64_t share; /* how many trials a slot stands for */
     /* Most of a histogram is never touched, and untouched memory costs nothing. */
@@ -105,8 +105,10 @@ void ce_series_phase(struct ce_series *series, const char *name, int64_t now)
 {
     if (!series)
         return;
-    if (series->phase_count == 0)
+    if (series->phase_count == 0) {
         series->origin = now;
+        series->wall_origin = ce_wall_now();
+    }
     if (series->phase)
         series->phase->end = now;
     bool begins = name && series->phase_count < PHASES_MAX;
@@ -362,6 +364,10 @@ json_t *ce_series_json(const struct ce_series *series)
     if (series->trials && json_object_set_new(json, "custom", custom_json(series)) < 0)
         return NULL;
     if (json_object_set_new(json, "phases", phases_json(series)) < 0)
+        return NULL;
+    char began[CE_TIMESTAMP_SIZE];
+    ce_timestamp(series->wall_origin, began);
+    if (json_object_set_new(json, "began_at", json_string(began)) < 0)
         return NULL;
     return ce_take(json);
 }

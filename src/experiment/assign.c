@@ -119,14 +119,21 @@ static int set_experiment_key(const struct assignment *a, struct ce_error *err)
     return 0;
 }
 
-/* The prefix under which --set would find the key; "" when there is none. */
+/* The document's own sections. */
+static const struct ce_map_rules *const sections[] = {
+    &ce_pipeline_rules,
+    &ce_prometheus_rules,
+    &ce_opentelemetry_rules,
+    &ce_grafana_rules,
+};
+
+/* The section under whose name --set would find the key; "" when there is none. */
 static const char *section_with(const char *key)
 {
-    if (ce_param_find(ce_pipeline_rules.table, key))
-        return "pipeline.";
-    if (ce_param_find(ce_target_rules.table, key))
-        return "target.";
-    return ce_param_find(ce_prometheus_rules.table, key) ? "prometheus." : "";
+    for (size_t i = 0; i < CE_COUNT(sections); i++)
+        if (ce_param_find(sections[i]->table, key))
+            return sections[i]->owner;
+    return ce_param_find(ce_target_rules.table, key) ? ce_target_rules.owner : "";
 }
 
 /* Nothing has such a key: says which names there are, those of the parameters included. */
@@ -150,10 +157,10 @@ static int fail_nowhere(const struct assignment *a, bool parameters_only, struct
     ce_text_show(a->key, shown);
     const char *section = parameters_only ? "" : section_with(a->key);
     const char *near = section[0] ? a->key : ce_text_nearest(a->key, names, n);
-    return ce_fail_place(err, &a->place, EINVAL, "no experiment has a %s '%s'%s%s%s%s",
+    return ce_fail_place(err, &a->place, EINVAL, "no experiment has a %s '%s'%s%s%s%s%s",
                          parameters_only ? "parameter" : "key or parameter", shown,
-                         near ? "; did you mean '" : "", section, near ? near : "",
-                         near ? "'?" : "");
+                         near ? "; did you mean '" : "", section, section[0] ? "." : "",
+                         near ? near : "", near ? "'?" : "");
 }
 
 static int set_parameter(const struct assignment *a, bool parameters_only, struct ce_error *err)
@@ -173,22 +180,21 @@ static int set_parameter(const struct assignment *a, bool parameters_only, struc
     return hits > 0 || count == 0 ? 0 : fail_nowhere(a, parameters_only, err);
 }
 
-/* What follows `prefix` in `key`, or NULL. */
+/* What follows the prefix and a dot in `key`, or NULL. */
 static const char *after(const char *key, const char *prefix)
 {
     size_t n = strlen(prefix);
-    return strncmp(key, prefix, n) == 0 ? key + n : NULL;
+    return strncmp(key, prefix, n) == 0 && key[n] == '.' ? key + n + 1 : NULL;
 }
 
 static int assign(struct assignment *a, const char *key, struct ce_error *err)
 {
-    if ((a->key = after(key, "pipeline.")))
-        return set_in_section(a, &ce_pipeline_rules, err);
-    if ((a->key = after(key, "prometheus.")))
-        return set_in_section(a, &ce_prometheus_rules, err);
-    if ((a->key = after(key, "target.")))
+    for (size_t i = 0; i < CE_COUNT(sections); i++)
+        if ((a->key = after(key, sections[i]->owner)))
+            return set_in_section(a, sections[i], err);
+    if ((a->key = after(key, "target")))
         return set_target(a, err);
-    if ((a->key = after(key, "parameters.")))
+    if ((a->key = after(key, "parameters")))
         return set_parameter(a, true, err);
     a->key = key;
     if (ce_param_find(ce_experiment_params, key))

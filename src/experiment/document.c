@@ -7,6 +7,7 @@
  * is made too (schema.c). */
 #include "experiment/document.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,6 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "experiment/document_internal.h"
-#include "telemetry/gateway.h"
 
 /* ---- the keys ---- */
 
@@ -80,30 +80,37 @@ const struct ce_param ce_document_params[] = {
             .doc = "Whether one that did not pass ends the suite."),
     CE_END_PARAMS,
 };
-static const char *const document_sections[] = {"experiments", "pipeline", "prometheus", "schedule",
-                                                NULL};
-
-const struct ce_param ce_prometheus_params[] = {
-    CE_TEXT(struct ce_prometheus_keys, pushgateway_url, .def = "",
-            .doc = "The Pushgateway that metrics are pushed to, as http://host:9091."),
-    CE_TEXT(struct ce_prometheus_keys, job_name, .def = CE_PUSH_JOB,
-            .doc = "The job label of pushed metrics."),
-    CE_END_PARAMS,
-};
+static const char *const document_sections[] = {
+    "experiments", "pipeline", "prometheus", "opentelemetry", "grafana", "schedule", NULL};
 
 const struct ce_map_rules ce_document_rules = {"key", NULL, ce_document_params, document_sections};
 const struct ce_map_rules ce_experiment_rules = {"key", NULL, ce_experiment_params,
                                                  experiment_sections};
 const struct ce_map_rules ce_pipeline_rules = {"key", "pipeline", ce_pipeline_params, NULL};
 const struct ce_map_rules ce_target_rules = {"key", "target", ce_target_params, NULL};
-const struct ce_map_rules ce_prometheus_rules = {"key", "prometheus", ce_prometheus_params, NULL};
-
-static const char prometheus_notice[] = "prometheus: without pushgateway_url no metrics are pushed";
 
 const struct ce_fault *ce_experiment_fault(const struct ce_node *experiment)
 {
     const struct ce_node *name = ce_node_get(experiment, "fault_type");
     return name && name->kind == CE_NODE_SCALAR ? ce_fault_find(name->text) : NULL;
+}
+
+int ce_document_note(struct ce_document *doc, struct ce_error *err, const char *fmt, ...)
+{
+    struct ce_names *notices = &doc->notices;
+    char *text = NULL;
+    va_list args;
+    va_start(args, fmt);
+    int size = vasprintf(&text, fmt, args);
+    va_end(args);
+    char **names = size < 0 ? NULL : realloc(notices->names, (notices->count + 1) * sizeof *names);
+    if (!names) {
+        free(size < 0 ? NULL : text);
+        return ce_fail_memory(err);
+    }
+    notices->names = names;
+    names[notices->count++] = text;
+    return 0;
 }
 
 /* ---- loading ---- */
@@ -129,11 +136,11 @@ static void discard(struct ce_document *doc)
     free(ce_take(doc->experiments));
     doc->experiment_count = 0;
     ce_params_done(ce_document_params, &doc->keys);
-    ce_params_done(ce_prometheus_params, &doc->prometheus);
+    ce_document_gateways_done(doc);
     ce_schedule_done(&doc->schedule);
     ce_params_done(ce_pipeline_params, &doc->pipeline);
     doc->pipeline = (struct ce_pipeline_spec){0};
-    doc->notice_count = 0;
+    ce_names_done(&doc->notices);
 }
 
 void ce_document_free(struct ce_document *doc)
@@ -358,36 +365,6 @@ static int read_experiments(struct ce_document *doc, struct ce_error *err)
     return ce_document_select(doc, err);
 }
 
-/* A password in the URL stands in no message. */
-static int check_prometheus(const struct ce_node *node, const struct ce_prometheus_keys *keys,
-                            struct ce_error *err)
-{
-    const struct ce_node *url = ce_node_get(node, "pushgateway_url");
-    const struct ce_node *job = ce_node_get(node, "job_name");
-    if (keys->job_name[0] == '\0')
-        return ce_fail_place(err, &(job ? job : node)->place, EINVAL,
-                             "job_name: is empty; it is the job label of what is pushed");
-    int r = ce_gateway_check(keys->pushgateway_url, err);
-    if (r < 0)
-        return ce_fail_put_place(err, ce_fail_context(err, r, "pushgateway_url"),
-                                 &(url ? url : node)->place);
-    return 0;
-}
-
-static int read_prometheus(struct ce_document *doc, struct ce_error *err)
-{
-    const struct ce_node *node = ce_node_get(doc->root, "prometheus");
-    struct ce_prometheus_keys *keys = &doc->prometheus;
-    if (!node)
-        return 0;
-    CE_TRY(ce_map_check(node, err));
-    CE_TRY(ce_map_read(node, &node->place, &ce_prometheus_rules, keys, err));
-    if (keys->pushgateway_url && keys->pushgateway_url[0])
-        return check_prometheus(node, keys, err);
-    doc->notices[doc->notice_count++] = prometheus_notice;
-    return 0;
-}
-
 /* ---- the pipeline ---- */
 
 static bool pipeline_has(void *ctx, const char *key)
@@ -447,7 +424,7 @@ static int validate(struct ce_document *doc, struct ce_error *err)
     CE_TRY(ce_document_check_metrics(doc, err));
     CE_TRY(ce_document_check_rollback(doc, err));
     CE_TRY(ce_document_check_blast(doc, err));
-    return read_prometheus(doc, err);
+    return ce_document_read_gateways(doc, err);
 }
 
 int ce_document_validate(struct ce_document *doc, struct ce_error *err)
@@ -469,7 +446,7 @@ size_t ce_document_experiment_count(const struct ce_document *doc)
 
 const char *ce_document_notice(const struct ce_document *doc, size_t i)
 {
-    return i < doc->notice_count ? doc->notices[i] : NULL;
+    return i < doc->notices.count ? doc->notices.names[i] : NULL;
 }
 
 const struct ce_experiment *ce_document_experiment(const struct ce_document *doc, size_t i)
@@ -518,11 +495,6 @@ int ce_document_digest(const struct ce_document *doc, char ret_hex[CE_SHA256_HEX
         ce_sha256_add(sha, &doc->experiments[i].left_out, sizeof doc->experiments[i].left_out);
     ce_sha256_end(sha, ret_hex);
     return 0;
-}
-
-const struct ce_prometheus_keys *ce_document_prometheus(const struct ce_document *doc)
-{
-    return &doc->prometheus;
 }
 
 const struct ce_pipeline_spec *ce_document_pipeline(const struct ce_document *doc)

@@ -69,6 +69,17 @@ struct ce_experiment {
 };
 
 /* Where metrics are pushed to. */
+/* Whom to tell of runs; texts are NULL where the section is not there. */
+struct ce_opentelemetry_keys {
+    char *endpoint;    /* of a collector, OTLP over HTTP; NULL: there is none */
+    char *headers_env; /* the environment variable that has headers: "name=value,..." */
+    char *service_name;
+};
+struct ce_grafana_keys {
+    char *url;       /* NULL: no annotations */
+    char *token_env; /* the environment variable that has the token */
+    char *dashboard; /* its uid; "": annotations are for all */
+};
 struct ce_prometheus_keys {
     char *pushgateway_url; /* NULL or "": nowhere */
     char *job_name;
@@ -102,6 +113,8 @@ const struct ce_schedule *ce_document_schedule(const struct ce_document *doc);
 int ce_document_place_schedule(const struct ce_document *doc, const char *experiment, int r,
                                struct ce_error *err);
 const struct ce_prometheus_keys *ce_document_prometheus(const struct ce_document *doc);
+const struct ce_opentelemetry_keys *ce_document_opentelemetry(const struct ce_document *doc);
+const struct ce_grafana_keys *ce_document_grafana(const struct ce_document *doc);
 const struct ce_pipeline_spec *ce_document_pipeline(const struct ce_document *doc);
 /* ce_pipeline_check() with the place of what is wrong: looks at the files that the pipeline's keys
  * name, which validation does not. */

@@ -9,7 +9,7 @@
 #define CE_DOCUMENT_SIZE_MAX ((size_t)16 << 20)
 #define CE_NAME_MAX          200 /* bytes of an experiment's name */
 
-/* The document's own keys; `experiments`, `pipeline` and `prometheus` are sections. */
+/* The document's own keys; what else it may have are sections. */
 struct ce_document_keys {
     int64_t seed, parallel;
     int order; /* enum ce_order */
@@ -35,14 +35,14 @@ struct ce_document {
     size_t experiment_count;
     struct ce_pipeline_spec pipeline;
     struct ce_prometheus_keys prometheus;
-    const char *notices[4]; /* constants */
-    size_t notice_count;
+    struct ce_opentelemetry_keys opentelemetry;
+    struct ce_grafana_keys grafana;
+    struct ce_names notices;
 };
 CE_DEFINE_CLEANUP(struct ce_document, ce_document_free);
 
 extern const struct ce_param ce_document_params[]; /* of ce_document_keys */
-
-extern const struct ce_param ce_prometheus_params[];
+extern const struct ce_param ce_prometheus_params[], ce_opentelemetry_params[], ce_grafana_params[];
 
 /* The keys of an experiment; `parameters` and `target` are sections. The struct is ce_experiment.
  */
@@ -63,12 +63,16 @@ struct ce_map_rules {
     const char *const *sections; /* further keys, looked at elsewhere; NULL: none */
 };
 extern const struct ce_map_rules ce_document_rules, ce_experiment_rules, ce_pipeline_rules,
-    ce_prometheus_rules, ce_target_rules;
+    ce_prometheus_rules, ce_opentelemetry_rules, ce_grafana_rules, ce_target_rules;
 
 /* Fails with "unknown key 'profil' of pipeline; did you mean 'profile'? (accepted: kind, profile)".
  */
 int ce_fail_unknown(struct ce_error *err, const struct ce_position *place,
                     const struct ce_map_rules *rules, const char *key);
+
+/* Keeps one more notice. */
+int ce_document_note(struct ce_document *doc, struct ce_error *err, const char *fmt, ...)
+    CE_PRINTF(3, 4);
 
 /* Fails unless the node is a mapping, or nothing. */
 int ce_map_check(const struct ce_node *node, struct ce_error *err);
@@ -90,7 +94,7 @@ int ce_document_read_steady(const struct ce_document *doc, const struct ce_node 
                             struct ce_experiment *experiment, struct ce_error *err);
 void ce_experiment_steady_done(struct ce_experiment *experiment);
 /* Whether the pipeline under test has the metrics that the experiments ask for. */
-int ce_document_check_metrics(const struct ce_document *doc, struct ce_error *err);
+int ce_document_check_metrics(struct ce_document *doc, struct ce_error *err);
 /* The key `rollback` of an experiment, and whether it suits the pipeline. */
 int ce_document_read_rollback(const struct ce_node *map, struct ce_experiment *experiment,
                               struct ce_error *err);
@@ -104,6 +108,9 @@ int ce_document_check_blast(const struct ce_document *doc, struct ce_error *err)
 json_t *ce_blast_schema(void);
 json_t *ce_steady_state_schema(void);
 json_t *ce_stop_when_schema(void);
+/* The sections that name who is told of runs. */
+int ce_document_read_gateways(struct ce_document *doc, struct ce_error *err);
+void ce_document_gateways_done(struct ce_document *doc);
 /* A path that the file names is relative to the file; one from the command line is not. */
 int ce_document_resolve(const struct ce_document *doc, const struct ce_position *place, char **path,
                         struct ce_error *err);

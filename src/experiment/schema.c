@@ -81,8 +81,9 @@ static json_t *experiment_schema(void)
         json_object_set_new(properties, "stop_when", ce_stop_when_schema()) < 0 ||
         json_object_set_new(properties, "rollback", ce_rollback_schema()) < 0 ||
         json_object_set_new(properties, "blast_radius", ce_blast_schema()) < 0 ||
-        json_object_set_new(
-            schema, "not", json_pack("{s:[s,s]}", "required", "rollback", "rollback_strategy")) < 0 ||
+        json_object_set_new(schema, "not",
+                            json_pack("{s:[s,s]}", "required", "rollback", "rollback_strategy")) <
+            0 ||
         json_object_set(schema, "allOf", rules) < 0)
         return NULL;
     return ce_take(schema);
@@ -107,6 +108,9 @@ static json_t *document_schema(void)
                                       experiment_schema())) < 0 ||
         json_object_set_new(properties, "pipeline", pipeline_schema()) < 0 ||
         json_object_set_new(properties, "prometheus", section_schema(ce_prometheus_params)) < 0 ||
+        json_object_set_new(properties, "opentelemetry", section_schema(ce_opentelemetry_params)) <
+            0 ||
+        json_object_set_new(properties, "grafana", section_schema(ce_grafana_params)) < 0 ||
         json_object_set_new(properties, "schedule", ce_schedule_schema()) < 0 ||
         json_object_set_new(schema, "required", json_pack("[s]", "experiments")) < 0)
         return NULL;

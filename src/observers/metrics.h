@@ -60,4 +60,12 @@ int ce_metric_write(const struct ce_metric_set *metrics, enum ce_metric_format f
 /* The same as a text; free it with free(). NULL: no memory. */
 char *ce_metric_text(const struct ce_metric_set *metrics, enum ce_metric_format format);
 
+/* ---- OTLP ---- */
+
+/* The set as OTLP's "metrics", measured between these two times. New reference. */
+json_t *ce_metric_otlp(const struct ce_metric_set *metrics, int64_t since, int64_t at);
+/* {"key", "value": {"stringValue"}}, and a time as OTLP writes it. New references. */
+json_t *ce_otlp_attribute(const char *key, const char *value);
+json_t *ce_otlp_time(int64_t wall);
+
 #endif

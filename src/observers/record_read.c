@@ -166,12 +166,9 @@ static int read_time(const json_t *value, const char *key, int64_t *ret_wall, st
 {
     if (is_null(value))
         return 0;
-    struct tm tm = {0};
     const char *text = json_string_value(value);
-    const char *end = text ? strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) : NULL;
-    if (!end || *end != '.' || strspn(end + 1, "0123456789") != 3 || strcmp(end + 4, "Z") != 0)
+    if (!text || ce_timestamp_read(text, ret_wall) < 0)
         return fail_kind(key, "a time such as 2026-11-22T10:00:00.123Z", err);
-    *ret_wall = (int64_t)timegm(&tm) * CE_SECOND + strtol(end + 1, NULL, 10) * CE_MILLISECOND;
     return 0;
 }
 

@@ -21,7 +21,7 @@ static void push_host(const struct ce_publisher *publisher)
 static void start_pushing(struct ce_publisher *publisher, const struct ce_prometheus_keys *keys)
 {
     struct ce_error err = {0};
-    if (!keys || !keys->pushgateway_url || !keys->pushgateway_url[0])
+    if (!keys->pushgateway_url || !keys->pushgateway_url[0])
         return;
     if (ce_push_start(keys->pushgateway_url, keys->job_name, publisher->state_dir, &publisher->push,
                       &err) < 0)
@@ -153,7 +153,10 @@ int ce_publisher_begin(struct ce_publisher *publisher, const struct ce_publisher
                                 &publisher->stream, err));
     say_started(publisher, config);
     show_pending(publisher);
-    start_pushing(publisher, config->prometheus);
+    if (!config->doc)
+        return 0;
+    start_pushing(publisher, ce_document_prometheus(config->doc));
+    ce_exporter_begin(&publisher->exporter, config->doc, config->state_dir, &publisher->warning);
     return 0;
 }
 
@@ -177,6 +180,7 @@ void ce_publisher_record(struct ce_publisher *publisher, size_t run, const struc
         ce_push_record(publisher->push, record);
     if (publisher->board)
         ce_metrics_record(publisher->board, record);
+    ce_exporter_record(&publisher->exporter, record);
 }
 
 void ce_publisher_turn(struct ce_publisher *publisher)
@@ -186,8 +190,11 @@ void ce_publisher_turn(struct ce_publisher *publisher)
 
 void ce_publisher_end(struct ce_publisher *publisher, int signal, int exit_code)
 {
+    char *warning = NULL;
     push_host(publisher);
-    ce_push_stop(ce_take(publisher->push), &publisher->warning);
+    ce_push_stop(ce_take(publisher->push), &warning);
+    ce_warn(&publisher->warning, warning);
+    ce_exporter_end(&publisher->exporter, &publisher->warning);
     ce_event_stream_say(publisher->stream, "suite_ended",
                         json_pack("{s:i, s:i, s:s?}", "signal", signal, "exit_code", exit_code,
                                   "warning", publisher->warning),

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* What a suite says of its runs while they go on: as metrics to the document's Pushgateway and to
  * whoever asked for them with ce_suite_options.metrics, and as events to a file and to whoever
- * watches. */
+ * watches; and, of those that have ended, what exporter.h tells. */
 #ifndef CE_ORCHESTRATOR_PUBLISHER_H
 #define CE_ORCHESTRATOR_PUBLISHER_H
 
 #include "chaoseater.h"
 #include "experiment/document.h"
 #include "observers/events.h"
+#include "orchestrator/exporter.h"
 #include "telemetry/board.h"
 #include "telemetry/event_stream.h"
 #include "telemetry/push.h"
@@ -28,14 +29,15 @@ struct ce_publisher {
     struct ce_event_stream *stream; /* NULL: a dry run, which says nothing at all */
     struct ce_publisher_run *runs;  /* taken over from the caller */
     size_t run_count;
+    struct ce_exporter exporter;
     const char *state_dir;
-    char *warning;        /* what was not pushed, and why; NULL: all was */
+    char *warning;        /* what was not sent, and why; NULL: all was */
     char *events_problem; /* what of the file of events is missing; NULL: nothing is */
 };
 
 struct ce_publisher_config {
-    const struct ce_prometheus_keys *prometheus; /* NULL: nothing is pushed */
-    const struct ce_suite_options *options;      /* `metrics` and `events` are looked at */
+    const struct ce_document *doc;          /* whose sections say who is told; NULL: nobody */
+    const struct ce_suite_options *options; /* `metrics` and `events` are looked at */
     const char *state_dir;
     uint64_t seed;
     unsigned parallel;

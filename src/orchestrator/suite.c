@@ -70,6 +70,7 @@ static void show(const struct suite *suite, const struct ce_item *item, const ch
         .ended = suite->agenda.ended,
         .experiment = item->experiment->name,
         .profile = profile_of(suite, item),
+        .repeat = item->repeat,
         .fault = item->experiment->fault->name,
         .phase = phase,
         .fraction = fraction,
@@ -403,7 +404,7 @@ static int begin_to_publish(struct suite *suite, struct ce_error *err)
 {
     const struct ce_agenda *agenda = &suite->agenda;
     const struct ce_publisher_config config = {
-        .prometheus = ce_document_prometheus(suite->doc),
+        .doc = suite->doc,
         .options = suite->options,
         .state_dir = suite->state_dir,
         .seed = suite->seed,

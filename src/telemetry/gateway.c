@@ -146,6 +146,29 @@ char *ce_gateway_group(const char *job, const char *experiment)
 
 /* ---- a call ---- */
 
+/* A collector may take some of it alone, and wants to hear no more of the rest. */
+static int check_partial(const struct ce_gateway *gateway, const struct ce_http_answer *answer,
+                         struct ce_error *err)
+{
+    static const char *const counts[] = {"rejectedSpans", "rejectedDataPoints"};
+    char words[CE_TEXT_SHOWN_SIZE] = "";
+    ce_autojson json_t *json =
+        answer->body ? json_loadb(answer->body, answer->body_size, 0, NULL) : NULL;
+    const json_t *partial = json_object_get(json, "partialSuccess");
+    const char *said = json_string_value(json_object_get(partial, "errorMessage"));
+    for (size_t i = 0; i < CE_COUNT(counts); i++) {
+        /* 64 bits are text in this JSON; not everybody knows. */
+        const json_t *count = json_object_get(partial, counts[i]);
+        const char *text = json_string_value(count);
+        if (json_integer_value(count) == 0 && (!text || strcmp(text, "0") == 0))
+            continue;
+        ce_text_show(said ? said : "", words);
+        return ce_fail(err, EBADMSG, "'%.80s' did not take all%s%s", gateway->shown,
+                       words[0] ? ": " : "", words);
+    }
+    return 0;
+}
+
 /* The gateway's own words, as far as they fit into a sentence. */
 static int refused(const struct ce_gateway *gateway, const struct ce_http_answer *answer,
                    struct ce_error *err)
@@ -154,21 +177,28 @@ static int refused(const struct ce_gateway *gateway, const struct ce_http_answer
     if (answer->body)
         answer->body[strcspn(answer->body, "\r\n")] = '\0';
     ce_text_show(answer->body ? answer->body : "", words);
-    return ce_fail(err, EREMOTEIO, "'%.80s' answered with status %d%s%s", gateway->shown,
-                   answer->status, words[0] ? ": " : "", words);
+    bool never =
+        gateway->kind == CE_GATEWAY_JSON && (answer->status == 400 || answer->status == 413);
+    return ce_fail(err, never ? EBADMSG : EREMOTEIO, "'%.80s' answered with status %d%s%s",
+                   gateway->shown, answer->status, words[0] ? ": " : "", words);
 }
 
 int ce_gateway_put(const struct ce_gateway *gateway, const char *group, const char *text,
                    int64_t timeout_ns, struct ce_error *err)
 {
     const char *login = gateway->authorization ? gateway->authorization : "";
-    ce_autofree char *path = ce_format("%s%s", gateway->url.prefix, group);
+    bool json = gateway->kind == CE_GATEWAY_JSON;
+    ce_autofree char *path =
+        ce_format("%s%.*s", gateway->url.prefix, (int)strcspn(group, "#"), group);
     ce_autofree char *headers =
-        ce_format("Content-Type: %s\r\n%s", ce_metric_content_type(CE_METRIC_TEXT), login);
+        ce_format("Content-Type: %s\r\n%s",
+                  json ? "application/json" : ce_metric_content_type(CE_METRIC_TEXT), login);
     if (!path || !headers)
         return ce_fail_memory(err);
     const struct ce_http_call call = {
-        .method = text ? "PUT" : "DELETE",
+        .method = json   ? "POST"
+                  : text ? "PUT"
+                         : "DELETE",
         .path = path,
         .host = gateway->url.authority,
         .headers = text ? headers : login,
@@ -181,7 +211,7 @@ int ce_gateway_put(const struct ce_gateway *gateway, const char *group, const ch
     if (r < 0)
         return ce_fail_context(err, r, "'%.80s'", gateway->shown);
     bool taken = answer.status == 200 || answer.status == 202;
-    r = taken ? 0 : refused(gateway, &answer, err);
+    r = !taken ? refused(gateway, &answer, err) : json ? check_partial(gateway, &answer, err) : 0;
     ce_http_answer_done(&answer);
     return r;
 }

@@ -31,6 +31,7 @@ struct group {
 
 struct ce_push {
     struct ce_gateway gateway;
+    const char *what; /* is sent; NULL: metrics */
     char *job, *state_dir;
     struct ce_process_id process;
     int fd;
@@ -215,17 +216,24 @@ static void push_free(struct ce_push *push)
     free(push);
 }
 
-int ce_push_start(const char *gateway, const char *job, const char *state_dir,
-                  struct ce_push **ret_push, struct ce_error *err)
+/* Either a job or headers. */
+static int push_new(const char *url, const char *job, const char *headers, const char *state_dir,
+                    struct ce_push **ret_push, struct ce_error *err)
 {
     struct ce_push *push = calloc(1, sizeof *push);
     if (!push)
         return ce_fail_memory(err);
     push->fd = -1;
-    int r = ce_gateway_parse(gateway, &push->gateway, err);
-    push->job = strdup(job);
+    int r = ce_gateway_parse(url, &push->gateway, err);
+    push->job = strdup(job ? job : "");
     push->state_dir = strdup(state_dir);
-    if (r >= 0 && !(push->job && push->state_dir))
+    if (r >= 0 && headers) {
+        free(push->gateway.authorization);
+        push->gateway.authorization = strdup(headers);
+    }
+    if (r >= 0 && !job)
+        push->gateway.kind = CE_GATEWAY_JSON;
+    if (r >= 0 && !(push->job && push->state_dir && (!headers || push->gateway.authorization)))
         r = ce_fail_memory(err);
     if (r >= 0)
         r = start(push, err);
@@ -237,6 +245,36 @@ int ce_push_start(const char *gateway, const char *job, const char *state_dir,
     }
     *ret_push = push;
     return 0;
+}
+
+int ce_push_start(const char *gateway, const char *job, const char *state_dir,
+                  struct ce_push **ret_push, struct ce_error *err)
+{
+    return push_new(gateway, job, NULL, state_dir, ret_push, err);
+}
+
+int ce_push_start_json(const char *url, const char *headers, const char *what,
+                       const char *state_dir, struct ce_push **ret_push, struct ce_error *err)
+{
+    CE_TRY(push_new(url, NULL, headers, state_dir, ret_push, err));
+    (*ret_push)->what = what;
+    return 0;
+}
+
+void ce_push_json(struct ce_push *push, const char *path, const char *run, char *text)
+{
+    struct group *groups = text ? realloc(push->groups, (push->count + 1) * sizeof *groups) : NULL;
+    if (!groups) {
+        free(text);
+        return;
+    }
+    push->groups = groups;
+    groups[push->count++] = (struct group){
+        .path = ce_format("%s#%s", path, run),
+        .text = text,
+        .unsent = true,
+    };
+    (void)pump(push);
 }
 
 /* ---- the end ---- */
@@ -289,9 +327,15 @@ void ce_push_stop(struct ce_push *push, char **ret_warning)
     (void)ce_process_end(&push->process, CE_SECOND, NULL);
     const char *why = json_string_value(json_object_get(said, "why"));
     size_t kept = said ? (size_t)json_integer_value(json_object_get(said, "kept")) : keep_all(push);
+    bool lost = json_integer_value(json_object_get(said, "lost")) > 0;
+    if (!why || !why[0])
+        why = "the gateway did not answer in time";
     if (kept > 0)
-        *ret_warning = ce_format("metrics were not all pushed: %s; they are kept in '%s/metrics', "
-                                 "and sent with the next ones that are",
-                                 why ? why : "the gateway did not answer in time", push->state_dir);
+        *ret_warning = ce_format("%s were not all %s: %s; they are kept in '%s/metrics', and sent "
+                                 "with the next ones that are",
+                                 push->what ? push->what : "metrics",
+                                 push->what ? "sent" : "pushed", why, push->state_dir);
+    else if (lost)
+        *ret_warning = ce_format("%s were not all taken: %s", push->what, why);
     push_free(push);
 }

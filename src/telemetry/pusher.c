@@ -24,6 +24,7 @@ struct group {
     int64_t next;               /* not before */
     bool waits;                 /* `text` is to be sent */
     bool taken;                 /* the gateway has it */
+    bool lost;                  /* it will never take it */
 };
 
 struct pusher {
@@ -131,7 +132,8 @@ static bool push(struct pusher *pusher, struct group *group, int64_t timeout)
                 : ce_gateway_put(config->gateway, group->path, group->text, timeout, &err);
     group->next = ce_now() + PUSH_EVERY;
     group->taken = r == 0;
-    group->waits = r < 0 && r != -EREMOTEIO;
+    group->waits = r < 0 && r != -EREMOTEIO && r != -EBADMSG;
+    group->lost = r == -EBADMSG;
     if (r < 0)
         pusher->why = err;
     else
@@ -181,14 +183,14 @@ static void orphan(struct pusher *pusher)
 
 /* One more try for each; a gateway that does not answer gets no second one. Returns how many are
  * kept. */
-static size_t finish(struct pusher *pusher)
+static size_t finish(struct pusher *pusher, size_t *ret_lost)
 {
     const struct ce_pusher_config *config = pusher->config;
     int64_t until = ce_now() + CE_PUSH_END_TIMEOUT;
     bool answers = true, taken = false;
     size_t kept = 0;
     for (size_t i = 0; i < pusher->count; i++) {
-        if (!pusher->groups[i].taken && answers)
+        if (!pusher->groups[i].taken && !pusher->groups[i].lost && answers)
             answers = push(pusher, &pusher->groups[i], until - ce_now());
         taken = taken || pusher->groups[i].taken;
     }
@@ -196,18 +198,19 @@ static size_t finish(struct pusher *pusher)
         send_spool(pusher, until - ce_now());
     for (size_t i = 0; i < pusher->count; i++) {
         const struct group *group = &pusher->groups[i];
-        if (!group->taken)
+        *ret_lost += group->lost;
+        if (!group->taken && !group->lost)
             (void)ce_spool_keep(config->state_dir, config->gateway->shown, group->path, group->text,
                                 NULL);
-        kept += !group->taken;
+        kept += !group->taken && !group->lost;
     }
     return kept;
 }
 
-static void report(const struct pusher *pusher, size_t kept)
+static void report(const struct pusher *pusher, size_t kept, size_t lost)
 {
-    ce_autojson json_t *json =
-        json_pack("{s:I, s:s}", "kept", (json_int_t)kept, "why", pusher->why.message);
+    ce_autojson json_t *json = json_pack("{s:I, s:I, s:s}", "kept", (json_int_t)kept, "lost",
+                                         (json_int_t)lost, "why", pusher->why.message);
     ce_autofree char *text = json ? json_dumps(json, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
     if (text)
         (void)send(pusher->config->fd, text, strlen(text), MSG_NOSIGNAL);
@@ -220,7 +223,8 @@ int ce_pusher_run(const struct ce_pusher_config *config)
         listen_until(&pusher, push_due(&pusher));
     if (!pusher.ended)
         orphan(&pusher);
-    report(&pusher, finish(&pusher));
+    size_t lost = 0, kept = finish(&pusher, &lost);
+    report(&pusher, kept, lost);
     for (size_t i = 0; i < pusher.count; i++) {
         free(pusher.groups[i].path);
         free(pusher.groups[i].text);

@@ -4,7 +4,8 @@
  *     {"group": PATH, "text": what to say now, "orphan": what to say once nobody tells it more}
  *     {"end": true}
  *
- * and at the end says {"kept": how many groups were not taken, "why": a sentence}. */
+ * and at the end says {"kept": how many groups were not taken, "lost": how many never will be,
+ * "why": a sentence}. */
 #ifndef CE_TELEMETRY_PUSHER_H
 #define CE_TELEMETRY_PUSHER_H
 

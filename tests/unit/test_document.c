@@ -300,7 +300,7 @@ static void bad_experiments_are_refused(void)
          "parameters, target, schedule, steady_state, stop_when, rollback, blast_radius)"},
         {A_MODEL "paralel: 2\n", "plan.yaml:5:1",
          "unknown key 'paralel'; did you mean 'parallel'? (accepted: seed, parallel, order, "
-         "fail_fast, experiments, pipeline, prometheus, schedule)"},
+         "fail_fast, experiments, pipeline, prometheus, opentelemetry, grafana, schedule)"},
         {"experiments:\n  - layer: data\n    fault_type: missing_data\n", "plan.yaml:2:5",
          "the key 'name' is missing (accepted: text)"},
         {"experiments:\n  - {name: a, fault_type: missing_data}\n", "plan.yaml:2:5",
@@ -377,6 +377,14 @@ static void bad_parameters_are_refused(void)
         {A_MODEL "prometheus: {pushgateway_url: \"ftp://me:secret@h\"}\n", "plan.yaml:5:31",
          "pushgateway_url: 'ftp://h' is none of http://host:port/prefix, https://, h2c:// (HTTP/2 "
          "without TLS), unix:/path and host:port"},
+        {A_MODEL "opentelemetry: {}\n", "plan.yaml:5:16",
+         "the key 'endpoint' of opentelemetry is missing (accepted: text)"},
+        {A_MODEL "grafana: {url: \"http://h\", token: x}\n", "plan.yaml:5:28",
+         "unknown key 'token' of grafana (accepted: url, token_env, dashboard)"},
+        {A_MODEL "grafana: {url: \"ftp://me:secret@h\"}\n", "plan.yaml:5:16",
+         "url: 'ftp://h' is none of http://host:port/prefix, https://, h2c:// (HTTP/2 without "
+         "TLS), "
+         "unix:/path and host:port"},
         {A_MODEL "prometheus: {pushgateway_url: \"http://h\", job_name: \"\"}\n", "plan.yaml:5:53",
          "job_name: is empty; it is the job label of what is pushed"},
     };
