@@ -6,6 +6,7 @@ It reads the dataset at $CHAOSEATER_DATASET, and writes what it measured as its 
 import csv
 import json
 import os
+import random
 import sys
 
 LABEL = "species"
@@ -33,7 +34,8 @@ def main():
     with open(os.environ["CHAOSEATER_DATASET"], newline="") as file:
         rows = list(csv.DictReader(file))
     columns = [column for column in rows[0] if column != LABEL]
-    training, test = [row for i, row in enumerate(rows) if i % 3], rows[::3]
+    random.Random(1).shuffle(rows)  # the file has its kinds in turn: every third row would be of one kind
+    test, training = rows[:len(rows) // 3], rows[len(rows) // 3:]
     kinds = sorted({row[LABEL] for row in training})
     centres = {kind: centre([row for row in training if row[LABEL] == kind], columns) for kind in kinds}
     right = sum(nearest(centres, row, columns) == row[LABEL] for row in test)

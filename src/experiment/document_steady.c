@@ -273,41 +273,85 @@ static int check_bounds(const struct ce_probe_spec *spec, const struct ce_node *
     return 0;
 }
 
-/* A stop condition is armed from the injection to the end of the rollback. A batch job's trials end
- * when they do. */
-static int check_hold(const struct ce_document *doc, const struct ce_experiment *experiment,
-                      const struct ce_stop *stop, const struct ce_node *map, struct ce_error *err)
+/* A stop condition that could never be met is no stop, and the document is refused. But when a
+ * value of `--set` is the cause, somebody wants a quick try of it, and is told. */
+static int fail_never(struct ce_document *doc, const struct ce_experiment *experiment,
+                      const struct ce_node *cause, const struct ce_position *place,
+                      const char *sentence, struct ce_error *err)
 {
+    bool was_set = cause && cause->place.line == 0;
+    if (was_set && experiment->left_out)
+        return 0;
+    return was_set ? ce_document_note(doc, err, "%s: stop condition of experiment '%s': %s",
+                                      cause->place.origin, experiment->name, sentence)
+                   : ce_fail_place(err, place, EINVAL, "%s", sentence);
+}
+
+/* It is armed from the injection to the end of the rollback. A batch job's trials end when they do.
+ */
+static int check_hold(struct ce_document *doc, const struct ce_experiment *experiment,
+                      const struct ce_node *experiment_map, const struct ce_stop *stop,
+                      const struct ce_node *map, struct ce_error *err)
+{
+    char sentence[160];
     int64_t armed = experiment->duration + ce_rollback_longest(&experiment->rollback);
     if (doc->pipeline.kind == CE_PIPELINE_COMMAND || stop->hold <= armed)
         return 0;
-    return ce_fail_place(err, place_of(map, "for"), EINVAL,
-                         "for: %g s could never pass: the experiment is over after %g s",
-                         (double)stop->hold / (double)CE_SECOND, (double)armed / (double)CE_SECOND);
+    snprintf(sentence, sizeof sentence,
+             "for: %g s could never pass: the experiment is over after %g s",
+             (double)stop->hold / (double)CE_SECOND, (double)armed / (double)CE_SECOND);
+    return fail_never(doc, experiment, ce_node_get(experiment_map, "duration"),
+                      place_of(map, "for"), sentence, err);
 }
 
-static int check_stop(const struct ce_document *doc, const struct ce_experiment *experiment,
-                      const struct ce_stop *stop, const struct ce_node *map, struct ce_error *err)
+/* What takes longer than the timeout is given up then. */
+static int check_latency(struct ce_document *doc, const struct ce_experiment *experiment,
+                         const struct ce_stop *stop, const struct ce_node *map,
+                         struct ce_error *err)
+{
+    char sentence[160];
+    const char *key = ce_node_get(map, "probe") ? "max" : "above";
+    double most = (double)doc->pipeline.timeout / (double)CE_MILLISECOND;
+    double bound = stop->probe.expect.max;
+    if (stop->probe.kind != CE_PROBE_WORKLOAD || !ce_metric_is_latency(stop->probe.metric) ||
+        isinf(bound) || bound <= most)
+        return 0;
+    snprintf(sentence, sizeof sentence,
+             "%s: %g could never stop: %s ends at the pipeline's timeout, %g ms", key, bound,
+             stop->probe.metric, most);
+    return fail_never(doc, experiment, ce_node_get(ce_node_get(doc->root, "pipeline"), "timeout"),
+                      place_of(map, key), sentence, err);
+}
+
+static int check_stop(struct ce_document *doc, const struct ce_experiment *experiment,
+                      const struct ce_node *experiment_map, const struct ce_stop *stop,
+                      const struct ce_node *map, struct ce_error *err)
 {
     CE_TRY(check_metric(doc, &stop->probe, map, err));
     CE_TRY(check_bounds(&stop->probe, map, true, err));
-    return check_hold(doc, experiment, stop, map, err);
+    CE_TRY(check_latency(doc, experiment, stop, map, err));
+    return check_hold(doc, experiment, experiment_map, stop, map, err);
 }
 
-int ce_document_check_metrics(const struct ce_document *doc, struct ce_error *err)
+static int check_metrics(struct ce_document *doc, const struct ce_experiment *experiment,
+                         const struct ce_node *map, struct ce_error *err)
+{
+    const struct ce_node *probes = ce_node_get(map, "steady_state");
+    const struct ce_node *stops = ce_node_get(map, "stop_when");
+    for (size_t i = 0; i < experiment->probe_count; i++) {
+        CE_TRY(check_metric(doc, &experiment->probes[i], probes->items[i], err));
+        CE_TRY(check_bounds(&experiment->probes[i], probes->items[i], false, err));
+    }
+    for (size_t i = 0; i < experiment->stop_count; i++)
+        CE_TRY(check_stop(doc, experiment, map, &experiment->stops[i], stops->items[i], err));
+    return 0;
+}
+
+int ce_document_check_metrics(struct ce_document *doc, struct ce_error *err)
 {
     const struct ce_node *list = ce_node_get(doc->root, "experiments");
-    for (size_t i = 0; i < doc->experiment_count; i++) {
-        const struct ce_experiment *experiment = &doc->experiments[i];
-        const struct ce_node *probes = ce_node_get(list->items[i], "steady_state");
-        const struct ce_node *stops = ce_node_get(list->items[i], "stop_when");
-        for (size_t k = 0; k < experiment->probe_count; k++) {
-            CE_TRY(check_metric(doc, &experiment->probes[k], probes->items[k], err));
-            CE_TRY(check_bounds(&experiment->probes[k], probes->items[k], false, err));
-        }
-        for (size_t k = 0; k < experiment->stop_count; k++)
-            CE_TRY(check_stop(doc, experiment, &experiment->stops[k], stops->items[k], err));
-    }
+    for (size_t i = 0; i < doc->experiment_count; i++)
+        CE_TRY(check_metrics(doc, &doc->experiments[i], list->items[i], err));
     return 0;
 }
 

@@ -41,6 +41,12 @@ void ce_metric_range(const char *metric, double *ret_least, double *ret_most)
     *ret_most = ce_text_is_among(metric, shares, CE_COUNT(shares)) ? 1 : INFINITY;
 }
 
+bool ce_metric_is_latency(const char *metric)
+{
+    static const char *const latencies[] = {"p50_ms", "p90_ms", "p99_ms", "max_ms"};
+    return ce_text_is_among(metric, latencies, CE_COUNT(latencies));
+}
+
 #define HOURS (3600 * (double)CE_SECOND)
 
 const struct ce_param ce_probe_params[] = {

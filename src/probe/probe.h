@@ -74,6 +74,8 @@ void ce_probe_spec_done(struct ce_probe_spec *spec);
 extern const char *const ce_workload_metrics[];
 /* Between which values it can be, both included; anything, where nothing is known of it. */
 void ce_metric_range(const char *metric, double *ret_least, double *ret_most);
+/* Whether it says in milliseconds how long operations took. */
+bool ce_metric_is_latency(const char *metric);
 
 /* Whether the keys fit each other and the expectation can match such an answer at all. *ret_key:
  * the key at fault; only on failure. */

@@ -59,7 +59,7 @@ int ce_toolkit_plan(const struct ce_toolkit *toolkit, const char *run_id,
     struct ce_record record = ce_record_unmeasured();
     record.layer = strdup("infrastructure");
     record.fault_type = strdup("chaostoolkit");
-    record.name = strdup(toolkit->title);
+    record.name = strdup(toolkit->name);
     record.strategy = strdup(ce_rollbacks_names[toolkit->strategy]);
     record.parameters = json_object();
     record.pipeline = "none";

@@ -310,6 +310,29 @@ static void hide(json_t *secrets)
     }
 }
 
+/* A title may be anything, several lines of YAML for instance; what runs are called is one line, as
+ * names are. Empty when nothing of it can be seen. */
+static void make_name(const char *title, char name[CE_TOOLKIT_NAME_SIZE])
+{
+    size_t n = 0;
+    for (const unsigned char *p = (const unsigned char *)title; *p != '\0'; p++) {
+        bool c1 = p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0; /* control characters of Latin-1 */
+        bool blank = *p <= 0x20 || *p == 0x7f || c1;
+        size_t size = blank || *p < 0x80 ? 1 : *p < 0xe0 ? 2 : *p < 0xf0 ? 3 : 4;
+        if (n + size >= CE_TOOLKIT_NAME_SIZE)
+            break;
+        if (!blank)
+            memcpy(name + n, p, size);
+        else if (n == 0 || name[n - 1] == ' ')
+            size = 0;
+        else
+            name[n] = ' ';
+        n += size;
+        p += c1 ? 1 : blank ? 0 : size - 1;
+    }
+    name[n > 0 && name[n - 1] == ' ' ? n - 1 : n] = '\0';
+}
+
 static int read_title(struct reader *reader, struct ce_error *err)
 {
     struct ce_toolkit *toolkit = reader->toolkit;
@@ -320,8 +343,9 @@ static int read_title(struct reader *reader, struct ce_error *err)
     title = title ? ce_value_resolve(title, &reader->settings, &secret) : NULL;
     if (!title || json_object_set_new(toolkit->experiment, "title", title) < 0)
         return ce_fail_memory(err);
-    toolkit->title = json_string_value(title);
-    if (!toolkit->title || !*toolkit->title || secret)
+    if (json_is_string(title))
+        make_name(json_string_value(title), toolkit->name);
+    if (toolkit->name[0] == '\0' || secret)
         return ce_fail_place(err, &node->place, EINVAL, "title: expected text%s",
                              secret ? " without a secret" : "");
     hide(json_object_get(toolkit->experiment, "secrets"));
@@ -430,7 +454,7 @@ void ce_toolkit_free(struct ce_toolkit *toolkit)
 
 const char *ce_toolkit_title(const struct ce_toolkit *toolkit)
 {
-    return toolkit->title;
+    return toolkit->name;
 }
 
 size_t ce_toolkit_activity_count(const struct ce_toolkit *toolkit)

@@ -174,9 +174,11 @@ enum ce_rollbacks {
     CE_ROLLBACKS_NEVER,
     CE_ROLLBACKS_DEVIATED, /* also when it did not come to an end */
 };
+enum { CE_TOOLKIT_NAME_SIZE = 201 };
+
 struct ce_toolkit {
-    json_t *experiment; /* as written, without its secrets */
-    const char *title;  /* in it */
+    json_t *experiment;              /* as written, without its secrets */
+    char name[CE_TOOLKIT_NAME_SIZE]; /* its title, on one line */
     struct ce_activities hypothesis, method, rollbacks;
     unsigned looks; /* enum ce_look */
     int64_t frequency;

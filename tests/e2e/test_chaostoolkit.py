@@ -14,7 +14,7 @@ import pytest
 import peers
 from lab import Lab, wait_for
 
-PEER = ["chaostoolkit==1.19.0", "chaostoolkit-lib==1.44.0"]
+PEER = ["chaostoolkit==1.19.0", "chaostoolkit-lib[jsonpath]==1.44.0"]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -114,7 +114,8 @@ def entries(journal):
 
     states = journal["steady_states"]
     return {"status": journal["status"], "deviated": journal["deviated"], "before": state(states["before"]),
-            "after": state(states["after"]), "run": [brief(entry) for entry in journal["run"]]}
+            "after": state(states["after"]), "run": [brief(entry) for entry in journal["run"]],
+            "rollbacks": [brief(entry) for entry in journal["rollbacks"]]}
 
 
 # ---- beside the tool itself
@@ -125,12 +126,13 @@ def tool():
         peers.run(sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "install", "-q",
                   "--disable-pip-version-check", *PEER)
 
-    return peers.made_once("chaostoolkit", make) / "bin" / "chaos"
+    return peers.made_once("chaostoolkit-jsonpath", make) / "bin" / "chaos"
 
 
 def theirs(lab, path, **environment):
     chaos = tool()
     journal = lab.folder / "theirs.json"
+    journal.unlink(missing_ok=True)
     done = subprocess.run([chaos.with_name("python"), chaos, "--no-version-check", "run", "--journal-path", journal, path],
                           cwd=lab.folder, env=dict(lab.env, HOME=str(lab.folder), **environment), capture_output=True, text=True)
     assert journal.exists(), done.stderr
@@ -179,15 +181,97 @@ def same(server):
     }
 
 
+def back(url, **more):
+    return action("put it back", call(url + "/status/200"), **more)
+
+
+def whole(server):
+    """{name: document}: experiments as people write them, from the hypothesis to the rollbacks."""
+    url, always = server.url, {"rollbacks": {"strategy": "always"}}
+    state = probe("service answers", call(url + "/state", timeout=3), tolerance=200)
+    fall = action("the service falls", call(url + "/status/503"))
+    bearer = {"Authorization": "Bearer ${token}", "X-Plain": "yes"}
+    secrets = {"service": {"token": {"type": "env", "key": "TOKEN"}, "word": "plain"}}
+    number = {"type": "jsonpath", "path": "$.a.b[0]", "expect": 1, "target": "body"}
+    return {
+        "a service that falls and is put back": experiment(fall, probes=[state], rollbacks=[back(url)], runtime=always),
+        "a service that comes back by itself": experiment(
+            fall, action("it comes back", call(url + "/status/200"), pauses={"before": 0.05, "after": 0.05}), probes=[state],
+            rollbacks=[back(url)]),
+        "two probes, one of them bent": experiment(
+            fall, probes=[probe("body", call(url + "/ok"), tolerance={"type": "regex", "pattern": "all is (well|fine)", "target": "body"}), state],
+            rollbacks=[back(url), action("say so", sh("echo done"))], runtime=always),
+        "a secret in a header": experiment(
+            action("with it", call(url + "/ok", headers=bearer, secrets=["service"])),
+            action("in a program", sh('test "$0" = hidden', "${token}")), secrets=secrets,
+            probes=[probe("asks with it", call(url + "/json", headers=bearer), tolerance=number, secrets=["service"])],
+            rollbacks=[action("forget", call(url + "/ok", method="DELETE", headers=bearer))], runtime=always),
+        "configuration in every place": experiment(
+            action("post", call("${base}/ok?n=${n}", method="POST", arguments={"n": "${n}", "list": ["$n", "x-${n}"]})),
+            probe("count", sh("echo $0", "${n}"), tolerance={"type": "range", "range": [16, 18], "target": "stdout"}),
+            probes=[probe("there", call("${base}/state"), tolerance=[200, 204])], rollbacks=[action("echo", sh("echo ${n} $$"))],
+            configuration={"base": url, "n": 17}, runtime=always),
+        "what nobody knows stays": experiment(
+            action("as it is", sh('test "$0 $1 $2 $3" = \'${nobody} $nobody ${a-b} 5$ \'',
+                                       "${nobody}", "$nobody", "${a-b}", "5$$ ")),
+            action("of the environment", sh('test "$CODE" = 4')), action("asks", call(url + "/ok?q=${nobody}")),
+            probes=[state], runtime=always),
+        "tolerances of programs": experiment(
+            probes=[probe("text", sh("echo up 12 min"), tolerance={"type": "regex", "pattern": "up [0-9]+ min", "target": "stdout"}),
+                    probe("errors", sh("echo oops >&2"), tolerance={"type": "regex", "pattern": "^oops", "target": "stderr"}),
+                    probe("codes", sh("exit 2"), tolerance=[0, 2]),
+                    probe("json", sh("echo '{\"up\": [1, 1, 0]}'"), tolerance={"type": "jsonpath", "path": "$.up[*]", "count": 3, "target": "stdout"})]),
+        "a program that is late": experiment(
+            action("late", sh("sleep 9", timeout=0.2)), probe("look", sh("sleep 9", timeout=0.2)), probes=[state],
+            rollbacks=[action("late as well", sh("exit 1"))], runtime=always),
+        "rolled back even if nothing was met": experiment(
+            action("never", sh("exit 0")), probes=[probe("busy", call(url + "/busy"), tolerance=200)], rollbacks=[back(url)], runtime=always),
+        "rolled back when it deviated": experiment(fall, probes=[state], rollbacks=[back(url)], runtime={"rollbacks": {"strategy": "deviated"}}),
+        "not rolled back when it did not": experiment(action("nothing", sh("exit 0")), probes=[state], rollbacks=[back(url)],
+                                                      runtime={"rollbacks": {"strategy": "deviated"}}),
+        "never rolled back": experiment(fall, probes=[state], rollbacks=[back(url)], runtime={"rollbacks": {"strategy": "never"}}),
+        "rolled back by default": experiment(fall, probes=[state], rollbacks=[back(url)]),
+        "watched while it lasts": experiment(  # it holds: of one that does not, theirs forgets what was seen meanwhile
+            action("a while", sh("sleep 0.5")), probes=[state], rollbacks=[back(url)],
+            runtime={"hypothesis": {"strategy": "during-method-only", "frequency": 0.1}, **always}),
+        "not looked at": experiment(fall, probes=[state], rollbacks=[back(url)], runtime={"hypothesis": {"strategy": "skip"}, **always}),
+        "a step that stays in the background": experiment(
+            action("beside", sh("sleep 0.3; exit 0"), background=True), probe("by reference", call(url + "/json")), {"ref": "service answers"},
+            probes=[state], rollbacks=[{"ref": "service answers"}], runtime=always),
+    }
+
+
 ENVIRONMENT = {"CODE": "4", "TOKEN": "hidden"}
 
 
-def test_the_tool_itself_says_the_same(server):
+JSONPATHS = [
+    ({"path": "$.a.b[*]", "count": 3}, True),
+    ({"path": "$.a.b[*]", "count": 2}, False),
+    ({"path": '$.a["b"][0]', "expect": 1}, True),
+    ({"path": "$.a.b[-1].c", "expect": ["x"]}, True),
+    ({"path": "$..c", "expect": "x"}, True),
+    ({"path": "$..c", "expect": "y"}, False),
+    ({"path": "$.n", "expect": 0.75}, True),
+    ({"path": "$.none"}, False),
+    ({"path": "$.none", "count": 0}, True),
+]
+
+
+def path_experiment(server, path):
+    return experiment(probes=[probe("p", call(server.url + "/json"), tolerance={"type": "jsonpath", "target": "body", **path})])
+
+
+def paths(server):
+    return {str(path): path_experiment(server, path) for path, _ in JSONPATHS}
+
+
+@pytest.mark.parametrize("documents", [same, whole, paths])
+def test_the_tool_itself_says_the_same(server, documents):
     """Status, deviation, and what became of each activity."""
     differing = {}
     with Lab() as lab:
         tool()
-        for name, document in same(server).items():
+        for name, document in documents(server).items():
             server.status = 200
             path = write(lab, document)
             wanted = entries(theirs(lab, path, **ENVIRONMENT))
@@ -195,7 +279,7 @@ def test_the_tool_itself_says_the_same(server):
             _, journal = run(lab, document, **ENVIRONMENT)
             if entries(journal) != wanted:
                 differing[name] = (entries(journal), wanted)
-    assert not differing
+    assert not differing, json.dumps(differing, indent=1)
 
 
 def test_outputs_are_the_same(server):
@@ -343,23 +427,10 @@ def test_a_secret_is_neither_in_the_journal_nor_on_disk(server):
         assert "very-secret" not in text and "plainly" not in text
 
 
-JSONPATHS = [
-    ({"path": "$.a.b[*]", "count": 3}, True),
-    ({"path": "$.a.b[*]", "count": 2}, False),
-    ({"path": "$.a['b'][0]", "expect": 1}, True),
-    ({"path": "$.a.b[-1].c", "expect": ["x"]}, True),
-    ({"path": "$..c", "expect": "x"}, True),
-    ({"path": "$..c", "expect": "y"}, False),
-    ({"path": "$.n", "expect": 0.75}, True),
-    ({"path": "$.none"}, False),
-    ({"path": "$.none", "count": 0}, True),
-]
-
-
-@pytest.mark.parametrize("path, met", JSONPATHS, ids=str)
+@pytest.mark.parametrize("path, met", [*JSONPATHS, ({"path": "$.a['b'][0]", "expect": 1}, True)], ids=str)
 def test_paths(server, path, met):
     with Lab() as lab:
-        _, journal = run(lab, experiment(probes=[probe("p", call(server.url + "/json"), tolerance={"type": "jsonpath", "target": "body", **path})]))
+        _, journal = run(lab, path_experiment(server, path))
         assert journal["steady_states"]["before"]["steady_state_met"] is met
 
 
@@ -443,6 +514,18 @@ def test_json_as_python_writes_it():
         path.write_text(json.dumps(experiment(title=title), indent="\t"))
         _, suite = lab.run_json("run", path)
         assert suite["runs"][0]["chaostoolkit"]["experiment"]["title"] == title
+
+
+@pytest.mark.parametrize("title, name", [("what\nhappens\x1b[2J\tthen\n", "what happens [2J then"), ("\x9b1mé" * 90, "1mé " * 40),
+                                         ("\U0001f600" * 70, "\U0001f600" * 50)])
+def test_a_title_of_any_form_is_shown_on_one_line(title, name):
+    with Lab() as lab:
+        path = write(lab, experiment(action("nothing", sh("exit 0")), title=title))
+        _, suite = lab.run_json("run", path)
+        assert suite["runs"][0]["experiment"]["name"] == name.strip()
+        assert suite["runs"][0]["chaostoolkit"]["experiment"]["title"] == title
+        assert f"] {name.strip()} " in lab.run("run", path).stderr
+        assert ": title: expected text" in lab.run("run", write(lab, experiment(title=" \n"))).stderr
 
 
 def test_a_journal_of_our_own_experiments():

@@ -34,6 +34,8 @@ def test_the_example_runs(chaoseater, example):
         assert run["status"] == "completed"
         assert run["verified"] or run.get("control")
         assert run["rollback"]["verified"]
+        before = run["metrics"]["baseline_accuracy"]
+        assert before is None or before > 0.8, "an example that is wrong already has nothing to lose"
     assert chaoseater("status").stdout == "nothing is live\n"
 
 

@@ -310,6 +310,9 @@ BAD = [
     ("stop_when", "{probe: workload, metric: error_ratio, expect: {max: 1}}", "max: 1 could never stop: error_ratio is in 0..1", ""),
     ("stop_when", "{metric: p99_ms, above: 1, for: 31s}", "for: 31 s could never pass: the experiment is over after 30 s", ""),
     ("stop_when", "{probe: file, path: a, for: 31s}", "for: 31 s could never pass: the experiment is over after 30 s", ""),
+    ("stop_when", "{metric: p99_ms, above: 2001}", "above: 2001 could never stop: p99_ms ends at the pipeline's timeout, 2000 ms", ""),
+    ("stop_when", "{metric: max_ms, above: 5e3, below: 1}", "above: 5000 could never stop: max_ms ends at the pipeline's timeout", ""),
+    ("stop_when", "{probe: workload, metric: p50_ms, expect: {max: 3000}}", "max: 3000 could never stop: p50_ms ends at the pipeline's", ""),
     ("stop_when", "{metric: p99_ms}", "needs `above` or `below`", ""),
     ("stop_when", "{metric: p99_ms, above: 1, below: 2}", "any value would stop", ""),
     ("stop_when", "{metric: p99_ms, above: 1, for: 5x}", "for: '5x'", ""),
@@ -331,13 +334,35 @@ def test_what_cannot_be_is_refused_with_its_place(key, item, says, hint):
 @pytest.mark.parametrize("item, more", [
     ({"metric": "accuracy", "above": 0.9, "below": 0.5, "for": "30s"}, {}),
     ({"metric": "error_ratio", "above": 0}, {}),
-    ({"metric": "p99_ms", "above": 5000}, {}),
+    ({"metric": "p99_ms", "above": 2000}, {}),
     ({"metric": "p99_ms", "above": 1, "for": "40s"}, {"rollback": {"strategy": "gradual", "timeout_seconds": "20s"}}),
 ])
 def test_stop_conditions_that_can_be_met_are_fine(item, more):
     with Lab() as lab:
         done = lab.run("validate", plan(lab, duration="30s", stop_when=[item], **more))
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("setting, item, says", [
+    ("duration=3s", {"metric": "p99_ms", "above": 1, "for": "5s"}, "for: 5 s could never pass: the experiment is over after 3 s"),
+    ("pipeline.timeout=1s", {"metric": "p99_ms", "above": 1500}, "above: 1500 could never stop: p99_ms ends at the pipeline's timeout, 1000 ms"),
+])
+def test_what_set_makes_of_a_stop_condition_is_said_and_not_refused(setting, item, says):
+    with Lab() as lab:
+        path = plan(lab, duration="30s", stop_when=[item])
+        assert lab.run("validate", path).stderr == ""
+        done = lab.run("validate", path, "--set", setting)
+        assert (done.returncode, done.stderr) == (0, f"chaoseater: --set {setting}: stop condition of experiment 'x': {says}\n")
+        code, told = lab.run_json("validate", path, "--set", setting)
+        assert code == 0 and told["notices"] == [f"--set {setting}: stop condition of experiment 'x': {says}"]
+        assert lab.run("validate", path, "--set", setting, "--set", "duration=30s", "--set", "pipeline.timeout=2s").stderr == ""
+
+
+def test_a_run_that_set_made_too_short_for_its_stop_condition_goes_its_way():
+    with Lab() as lab:
+        path = plan(lab, duration="30s", stop_when=[{"metric": "p99_ms", "above": 1000, "for": "20s"}])
+        done = lab.run("run", path, "--set", "duration=300ms", "--set", "baseline=500ms")
+        assert done.returncode == 0 and "could never pass" in done.stderr, done.stderr
 
 
 def test_the_schema_knows_probes_and_stop_conditions():
