@@ -334,19 +334,36 @@ void cli_signals_release(const struct cli_signals *before);
 
 /* ---- progress ---- */
 
+/* Texts in columns of a terminal, UTF-8. Their width is never taken for less than it is. */
+enum {
+    CLI_COLUMNS_MAX = 300,
+    CLI_SHORT_SIZE = 4 * CLI_COLUMNS_MAX + 4,
+    CLI_APART_SIZE = 40,
+    CLI_LINE_SIZE = CLI_SHORT_SIZE + 128,
+};
+size_t cli_columns(const char *text);
+/* How many bytes of it take so many columns at most. */
+size_t cli_fitting(const char *text, size_t columns);
+/* Leaves out its middle when it takes more than `columns`, 8 to CLI_COLUMNS_MAX; returns how many
+ * it takes then. */
+size_t cli_shorten(const char *text, size_t columns, char ret_text[CLI_SHORT_SIZE]);
+
 struct cli_running {
     size_t run;
-    char name[64], phase[32]; /* no name: the place is free */
+    char name[CLI_SHORT_SIZE]; /* none: the place is free */
+    char apart[CLI_APART_SIZE], phase[32];
     double fraction;
 };
 /* On a terminal one line for what goes on, redrawn in place; elsewhere one for each finished run.
  */
 struct cli_progress {
-    bool live, color, quiet; /* quiet: no plain lines */
-    char drawn[320];         /* what the terminal's line shows now */
+    bool live, color, quiet;    /* quiet: no plain lines */
+    char drawn[CLI_SHORT_SIZE]; /* what the terminal's line shows now */
     struct cli_running running[16];
 };
 void cli_progress_start(struct cli_progress *progress, bool json);
+/* How many columns a line of stderr may have that is drawn over. */
+size_t cli_progress_columns(void);
 ce_progress_fn cli_progress_show;
 /* For work that is only long: a share, negative when it is not known. */
 void cli_progress_share(void *ctx, double fraction);

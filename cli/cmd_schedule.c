@@ -78,7 +78,7 @@ static int check_reports(const struct cli_args *args, struct ce_error *err)
 struct foreground {
     const struct cli_args *args;
     struct cli_progress progress;
-    char waits_for[128]; /* what was last said to be next */
+    char waits_for[CLI_LINE_SIZE]; /* what was last said to be next */
     size_t running;
     bool drawn; /* the terminal's line shows it */
     bool failed;
@@ -93,17 +93,22 @@ static void clear_line(struct foreground *shown)
 
 static void show_wait(struct foreground *shown, const struct ce_schedule_event *event)
 {
-    char text[sizeof shown->waits_for];
-    const char *of = event->experiment ? event->experiment : "the document";
+    char of[CLI_SHORT_SIZE], when[96], text[sizeof shown->waits_for];
+    const char *name = event->experiment ? event->experiment : "the document";
     long seconds = (long)(event->seconds + 0.5);
     if (shown->progress.live && shown->running == 0) {
-        snprintf(text, sizeof text, "next: %.40s at %s, in %ld:%02ld:%02ld", of, event->due,
-                 seconds / 3600, seconds / 60 % 60, seconds % 60);
-        fprintf(stderr, "\r\033[K%.79s", text);
+        size_t columns = cli_progress_columns();
+        snprintf(when, sizeof when, " at %.40s, in %ld:%02ld:%02ld", event->due, seconds / 3600,
+                 seconds / 60 % 60, seconds % 60);
+        size_t others = strlen("next: ") + strlen(when);
+        (void)cli_shorten(name, columns > others + 8 ? columns - others : 8, of);
+        snprintf(text, sizeof text, "next: %s%s", of, when);
+        fprintf(stderr, "\r\033[K%.*s", (int)cli_fitting(text, columns), text);
         fflush(stderr);
         shown->drawn = true;
     } else if (!shown->progress.live && !shown->args->json) {
-        snprintf(text, sizeof text, "next: %.60s at %s", of, event->due);
+        (void)cli_shorten(name, CLI_COLUMNS_MAX, of);
+        snprintf(text, sizeof text, "next: %s at %s", of, event->due);
         if (strcmp(text, shown->waits_for) != 0)
             fprintf(stderr, "chaoseater: %s\n", text);
         memcpy(shown->waits_for, text, sizeof text);
@@ -119,6 +124,17 @@ static void show_missed(const struct foreground *shown, const struct ce_schedule
     if (event->missed > 1)
         fprintf(stderr, " and %llu after it", (unsigned long long)event->missed - 1);
     fprintf(stderr, ": %s\n", event->reason);
+}
+
+static void show_lever(struct foreground *shown, bool stopped)
+{
+    if (shown->args->json)
+        return;
+    cli_progress_end(&shown->progress);
+    fputs(stopped ? "chaoseater: stopped by `chaoseater stop`: what is due is not started until "
+                    "`chaoseater stop --release`\n"
+                  : "chaoseater: released: what is due is started again\n",
+          stderr);
 }
 
 static void show_end(struct foreground *shown, const struct ce_schedule_event *event)
@@ -157,6 +173,10 @@ static void on_event(void *ctx, const struct ce_schedule_event *event)
     case CE_SCHEDULE_ENDED:
         shown->running--;
         show_end(shown, event);
+        break;
+    case CE_SCHEDULE_STOPPED:
+    case CE_SCHEDULE_RELEASED:
+        show_lever(shown, event->what == CE_SCHEDULE_STOPPED);
         break;
     default:
         show_missed(shown, event);

@@ -20,29 +20,18 @@ void cli_progress_start(struct cli_progress *progress, bool json)
 }
 
 /* A line that wraps cannot be drawn over, so it ends before the terminal does. */
-static size_t terminal_columns(void)
+size_t cli_progress_columns(void)
 {
     struct winsize window;
     if (ioctl(STDERR_FILENO, TIOCGWINSZ, &window) < 0 || window.ws_col == 0)
-        return 80;
-    return window.ws_col;
-}
-
-/* Ends the text after at most `size` bytes, not in the middle of a UTF-8 sequence. */
-static void cut(char *text, size_t size)
-{
-    if (strlen(text) <= size)
-        return;
-    while (size > 0 && ((unsigned char)text[size] & 0xc0) == 0x80)
-        size--;
-    text[size] = '\0';
+        return 79;
+    return window.ws_col <= CLI_COLUMNS_MAX ? window.ws_col - 1U : CLI_COLUMNS_MAX;
 }
 
 static void draw(struct cli_progress *progress, const char *text)
 {
     char line[sizeof progress->drawn];
-    snprintf(line, sizeof line, "%s", text);
-    cut(line, terminal_columns() - 1);
+    snprintf(line, sizeof line, "%.*s", (int)cli_fitting(text, cli_progress_columns()), text);
     if (strcmp(line, progress->drawn) == 0)
         return;
     memcpy(progress->drawn, line, sizeof line);
@@ -50,14 +39,32 @@ static void draw(struct cli_progress *progress, const char *text)
     fflush(stderr);
 }
 
-enum { TITLE_SIZE = 256 }; /* more than a name may take */
-
-/* "[3/14] slow_inference_test (naive)" */
-static void title(const struct ce_progress *now, char *text, size_t size)
+/* What tells runs of one experiment apart: " #2 (naive)" */
+static void tell_apart(const struct ce_progress *now, char text[CLI_APART_SIZE])
 {
-    bool has_profile = now->profile && now->profile[0] != '\0';
-    snprintf(text, size, "[%zu/%zu] %s%s%s%s", now->run + 1, now->run_count, now->experiment,
-             has_profile ? " (" : "", has_profile ? now->profile : "", has_profile ? ")" : "");
+    char repeat[16] = "", profile[24] = "";
+    if (now->repeat > 0)
+        snprintf(repeat, sizeof repeat, " #%d", now->repeat);
+    if (now->profile && now->profile[0] != '\0')
+        snprintf(profile, sizeof profile, " (%.16s)", now->profile);
+    snprintf(text, CLI_APART_SIZE, "%s%s", repeat, profile);
+}
+
+/* "[3/14] slow_inference_test #2 (naive)" in `most` columns at most, for which the name is
+ * shortened, and in `least` or more where there is room. */
+static void make_title(const struct ce_progress *now, size_t least, size_t most,
+                       char title[CLI_LINE_SIZE])
+{
+    enum { NAME_LEAST = 8 };
+    char count[48], apart[CLI_APART_SIZE], name[CLI_SHORT_SIZE];
+    snprintf(count, sizeof count, "[%zu/%zu] ", now->run + 1, now->run_count);
+    tell_apart(now, apart);
+    size_t others = strlen(count) + strlen(apart);
+    size_t room = most > others + NAME_LEAST ? most - others : NAME_LEAST;
+    size_t columns = others + cli_shorten(now->experiment, room, name);
+    least = least < most ? least : most;
+    snprintf(title, CLI_LINE_SIZE, "%s%s%s%*s", count, name, apart,
+             columns < least ? (int)(least - columns) : 0, "");
 }
 
 /* What is going on in that run now; a run that is not known yet gets the first free place. */
@@ -77,31 +84,47 @@ static struct cli_running *place_of(struct cli_progress *progress, const struct 
 /* "[3/14] slow_inference_test (naive)    observing      ########........  50 %" */
 static void show_one(struct cli_progress *progress, const struct ce_progress *now)
 {
-    /* All of it fits 80 columns; of a name that is too long for that, the beginning is shown. */
-    enum { WIDTH = 16, NAME_LEAST = 38, REST = sizeof " verifying_undo  100 % " + WIDTH };
-    char name[TITLE_SIZE], text[sizeof progress->drawn];
-    size_t columns = terminal_columns();
+    enum { WIDTH = 16, TITLE_LEAST = 38, REST = sizeof " verifying_undo  100 %" + WIDTH };
+    char title[CLI_LINE_SIZE], text[CLI_LINE_SIZE + REST + 32];
+    size_t columns = cli_progress_columns();
     double fraction = now->fraction < 0 ? 0 : now->fraction > 1 ? 1 : now->fraction;
     int full = (int)(fraction * WIDTH);
-    title(now, name, sizeof name);
-    cut(name, columns > NAME_LEAST + REST ? columns - REST : NAME_LEAST);
-    snprintf(text, sizeof text, "%-38s %-14s %.*s%.*s %3.0f %%", name, now->phase, full,
+    make_title(now, TITLE_LEAST, columns > REST ? columns - REST : 0, title);
+    snprintf(text, sizeof text, "%s %-14.14s %.*s%.*s %3.0f %%", title, now->phase, full,
              "################", WIDTH - full, "................", fraction * 100);
     draw(progress, text);
 }
 
-/* "3/14 ended; slow_inference_test observing 50 %, ..." */
-static void show_several(struct cli_progress *progress, const struct ce_progress *now)
+/* How many columns each name may have, so that what goes on fits the terminal. */
+static size_t name_room(const struct cli_progress *progress, size_t taken)
 {
-    char text[sizeof progress->drawn];
-    int n = snprintf(text, sizeof text, "%zu/%zu ended", now->ended, now->run_count);
-    const char *between = "; ";
-    for (size_t i = 0; i < CLI_LENGTH(progress->running) && n < (int)sizeof text; i++) {
+    enum { NAME_LEAST = 8, ABOUT = sizeof ",   100 %" - 1 };
+    size_t columns = cli_progress_columns(), count = 0;
+    for (size_t i = 0; i < CLI_LENGTH(progress->running); i++) {
         const struct cli_running *place = &progress->running[i];
         if (place->name[0] == '\0')
             continue;
-        n += snprintf(text + n, sizeof text - (size_t)n, "%s%s %s %.0f %%", between, place->name,
-                      place->phase, place->fraction * 100);
+        taken += ABOUT + strlen(place->apart) + strlen(place->phase);
+        count++;
+    }
+    size_t room = columns > taken && count > 0 ? (columns - taken) / count : 0;
+    return room > NAME_LEAST ? room : NAME_LEAST;
+}
+
+/* "3/14 ended; slow_inference_test #2 (naive) observing 50 %, ..." */
+static void show_several(struct cli_progress *progress, const struct ce_progress *now)
+{
+    char text[CLI_LENGTH(progress->running) * CLI_LINE_SIZE], name[CLI_SHORT_SIZE];
+    size_t n = (size_t)snprintf(text, sizeof text, "%zu/%zu ended", now->ended, now->run_count);
+    size_t room = name_room(progress, n);
+    const char *between = "; ";
+    for (size_t i = 0; i < CLI_LENGTH(progress->running); i++) {
+        const struct cli_running *place = &progress->running[i];
+        if (place->name[0] == '\0')
+            continue;
+        (void)cli_shorten(place->name, room, name);
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s%s %s %.0f %%", between, name,
+                              place->apart, place->phase, place->fraction * 100);
         between = ", ";
     }
     draw(progress, text);
@@ -113,9 +136,10 @@ static void show_running(struct cli_progress *progress, const struct ce_progress
     size_t going_on = 0;
     if (place) {
         place->run = now->run;
-        place->fraction = now->fraction;
-        snprintf(place->name, sizeof place->name, "%s", now->experiment);
+        place->fraction = now->fraction < 0 ? 0 : now->fraction > 1 ? 1 : now->fraction;
         snprintf(place->phase, sizeof place->phase, "%s", now->phase);
+        tell_apart(now, place->apart);
+        (void)cli_shorten(now->experiment, CLI_COLUMNS_MAX, place->name);
     }
     for (size_t i = 0; i < CLI_LENGTH(progress->running); i++)
         going_on += progress->running[i].name[0] != '\0';
@@ -127,16 +151,18 @@ static void show_running(struct cli_progress *progress, const struct ce_progress
 
 static void show_ended(struct cli_progress *progress, const struct ce_progress *now)
 {
-    char name[TITLE_SIZE], score[32] = "no score";
+    enum { TITLE_LEAST = 42, REST = sizeof " inconclusive score 100.0" - 1 };
+    char title[CLI_LINE_SIZE], score[32] = "no score";
     bool completed = strcmp(now->status, "completed") == 0;
     const char *ending = completed ? now->verdict : now->status;
     const char *color = strcmp(ending, "passed") == 0     ? "\033[32m"
                         : strcmp(ending, "deviated") == 0 ? "\033[33m"
                                                           : "\033[31m";
-    title(now, name, sizeof name);
+    size_t columns = progress->live ? cli_progress_columns() : CLI_COLUMNS_MAX;
+    make_title(now, TITLE_LEAST, columns > REST ? columns - REST : 0, title);
     if (now->score >= 0)
         snprintf(score, sizeof score, "score %.1f", now->score);
-    fprintf(stderr, "%s%-42s %s%-12s%s %s\n", progress->live ? erase_line : "", name,
+    fprintf(stderr, "%s%s %s%-12s%s %s\n", progress->live ? erase_line : "", title,
             progress->color ? color : "", ending, progress->color ? "\033[0m" : "", score);
     progress->drawn[0] = '\0';
 }
@@ -158,7 +184,7 @@ void cli_progress_show(void *ctx, const struct ce_progress *now)
 void cli_progress_share(void *ctx, double fraction)
 {
     struct cli_progress *progress = ctx;
-    char text[sizeof progress->drawn] = "working";
+    char text[32] = "working";
     if (!progress->live)
         return;
     if (fraction >= 0)

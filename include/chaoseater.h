@@ -124,6 +124,7 @@ struct ce_progress {
     size_t ended;           /* how many have ended, this one included if it has */
     const char *experiment; /* name */
     const char *profile;    /* of the embedded pipeline: "naive" or "hardened" */
+    int repeat;             /* 1.. when the experiment repeats, else 0 */
     const char *fault;
     const char *phase;   /* "baseline", "injecting", "verifying", "observing", ... or "ended" */
     double fraction;     /* of this run, 0..1 */
@@ -254,12 +255,15 @@ enum ce_schedule_what {
     CE_SCHEDULE_STARTS,
     CE_SCHEDULE_ENDED,
     CE_SCHEDULE_MISSED,
+    CE_SCHEDULE_STOPPED,  /* by ce_stop(): what is due is not started until it is */
+    CE_SCHEDULE_RELEASED, /* again */
 };
 
 struct ce_schedule_event {
     enum ce_schedule_what what;
     const char *experiment; /* whose schedule it is; NULL: the document's */
-    const char *due;        /* "2026-11-24T03:00:00+01:00", in the schedule's time zone */
+    const char *due;        /* "2026-11-24T03:00:00+01:00", in the schedule's time zone; STOPPED and
+                               RELEASED: NULL */
     double seconds;         /* WAITS: until then */
     uint64_t missed;        /* MISSED: how many, of which `due` is the first */
     const char *reason;     /* MISSED: why. ENDED: why the suite could not be run, else NULL */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What has ended in a suite, kept on disk while the suite goes on, so that `--resume` need not run
  * it again after an interruption. One file per document in the state folder; it goes when the suite
- * has come to its end. */
+ * has come to its end, or when nobody has resumed it in 30 days or 32 others are newer. */
 #ifndef CE_ORCHESTRATOR_KEPT_H
 #define CE_ORCHESTRATOR_KEPT_H
 

@@ -17,8 +17,10 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/seam.h"
+#include "journal/lever.h"
 #include "schedule/line.h"
 
 #define TICK      CE_SECOND
@@ -43,6 +45,8 @@ struct run {
 struct runner {
     const struct ce_document *doc;
     const struct ce_schedule_options *options;
+    char *state_dir;
+    bool stopped; /* the lever was engaged when it was last looked at */
     struct ce_schedule_plan plan;
     struct ce_line *lines; /* one for each of the plan */
     bool threaded;
@@ -63,17 +67,44 @@ static int stop_signal(const struct runner *runner)
 
 /* ---- telling ---- */
 
+static void call(struct runner *runner, const struct ce_schedule_event *event)
+{
+    if (!runner->options->event)
+        return;
+    pthread_mutex_lock(&runner->callback);
+    runner->options->event(runner->options->event_ctx, event);
+    pthread_mutex_unlock(&runner->callback);
+}
+
 static void tell(struct runner *runner, struct ce_schedule_event event, size_t line, int64_t due)
 {
     char text[CE_SCHEDULE_TIME_SIZE];
     ce_schedule_time(runner->plan.lines[line].schedule, due, text);
     event.experiment = runner->plan.lines[line].experiment;
     event.due = text;
-    if (!runner->options->event)
+    call(runner, &event);
+}
+
+static void look_at_lever(struct runner *runner)
+{
+    bool engaged = ce_lever_is_engaged(runner->state_dir);
+    struct ce_schedule_event event = {.what = engaged ? CE_SCHEDULE_STOPPED : CE_SCHEDULE_RELEASED};
+    if (engaged != runner->stopped)
+        call(runner, &event);
+    runner->stopped = engaged;
+}
+
+/* Once a second at most, or when it changes. */
+static void tell_wait(struct runner *runner, size_t next, bool changed)
+{
+    const struct ce_line *line = &runner->lines[next];
+    if (line->start == INT64_MAX || (!changed && !runner->options->tick))
         return;
-    pthread_mutex_lock(&runner->callback);
-    runner->options->event(runner->options->event_ctx, &event);
-    pthread_mutex_unlock(&runner->callback);
+    struct ce_schedule_event event = {
+        .what = CE_SCHEDULE_WAITS,
+        .seconds = fmax(0, (double)(line->start - ce_schedule_now()) / CE_SECOND),
+    };
+    tell(runner, event, next, line->due);
 }
 
 static void tell_missed(struct runner *runner, size_t line, const struct ce_missed *missed,
@@ -322,11 +353,11 @@ static bool clock_was_set(struct runner *runner)
     return set;
 }
 
-/* Until the time has come, a thread has ended, a signal comes, or a tick is over. */
+/* Until the time has come, a thread has ended, a signal comes, or a tick is over, for a look at the
+ * lever. */
 static int wait_a_while(struct runner *runner, int64_t at, struct ce_error *err)
 {
     int64_t tick = ce_seam_shifts_wall() ? SEAM_TICK : TICK;
-    bool ticks = runner->options->tick || ce_seam_shifts_wall();
     struct itimerspec timer = {.it_value = timespec_of(at < INT64_MAX ? at - runner->shift : 0)};
     struct timespec timeout = timespec_of(tick);
     struct pollfd fds[] = {{.fd = runner->timer, .events = POLLIN},
@@ -343,7 +374,7 @@ static int wait_a_while(struct runner *runner, int64_t at, struct ce_error *err)
     sigaddset(&stops, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &stops, &before);
     if (!stop_signal(runner))
-        (void)ppoll(fds, CE_COUNT(fds), ticks ? &timeout : NULL, &before);
+        (void)ppoll(fds, CE_COUNT(fds), &timeout, &before);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (fds[1].revents & POLLIN)
         (void)eventfd_read(runner->wake, &ended);
@@ -357,8 +388,10 @@ static int wait_a_while(struct runner *runner, int64_t at, struct ce_error *err)
 
 static int loop(struct runner *runner, struct ce_error *err)
 {
+    int64_t told = INT64_MAX; /* the time that was last said to be waited for */
     while (!stop_signal(runner)) {
         join_ended(runner, false);
+        look_at_lever(runner);
         int started = start_due(runner, err);
         CE_TRY(started);
         if (started > 0 && runner->options->once)
@@ -367,13 +400,8 @@ static int loop(struct runner *runner, struct ce_error *err)
         int64_t at = runner->lines[next].start;
         if (at == INT64_MAX && !runner->running)
             return 0;
-        if (at < INT64_MAX) {
-            struct ce_schedule_event event = {
-                .what = CE_SCHEDULE_WAITS,
-                .seconds = fmax(0, (double)(at - ce_schedule_now()) / CE_SECOND),
-            };
-            tell(runner, event, next, runner->lines[next].due);
-        }
+        tell_wait(runner, next, at != told);
+        told = at;
         if (at > ce_schedule_now())
             CE_TRY(wait_a_while(runner, at, err));
     }
@@ -384,6 +412,9 @@ static int prepare(struct runner *runner, struct ce_error *err)
 {
     const struct ce_suite_options *suite = runner->options->suite;
     int64_t now = ce_schedule_now();
+    runner->state_dir = suite->state_dir ? strdup(suite->state_dir) : ce_state_dir();
+    if (!runner->state_dir)
+        return ce_fail_memory(err);
     CE_TRY(ce_schedule_plan_make(runner->doc, suite->state_dir, now, &runner->plan, err));
     runner->lines = calloc(runner->plan.count, sizeof *runner->lines);
     if (!runner->lines)
@@ -413,6 +444,7 @@ static void finish(struct runner *runner)
     (void)pthread_mutex_destroy(&runner->callback);
     ce_schedule_plan_done(&runner->plan);
     free(runner->lines);
+    free(runner->state_dir);
 }
 
 int ce_schedule_run(const struct ce_document *doc, const struct ce_schedule_options *options,

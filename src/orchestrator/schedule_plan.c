@@ -206,21 +206,40 @@ int ce_schedule_list_json(const struct ce_document *doc, const char *state_dir, 
 
 /* ---- units of systemd ---- */
 
-/* An argument of ExecStart, in quotes; systemd would expand % and $ in them. */
-static void print_argument(FILE *out, const char *text)
+/* One word in quotes, in which systemd expands what is `doubled`. */
+static void print_quoted(FILE *out, const char *text, const char *doubled)
 {
     fputc('"', out);
-    for (const char *p = text; *p != '\0'; p++) {
-        if (strchr("%$", *p))
+    for (const unsigned char *p = (const unsigned char *)text; *p != '\0'; p++) {
+        if (strchr(doubled, *p))
             fputc(*p, out);
         if (strchr("\"\\", *p))
             fputc('\\', out);
-        if (*p == '\n')
-            fputs("\\n", out);
+        if (*p < 0x20 || *p == 0x7f)
+            fprintf(out, "\\x%02x", *p);
         else
             fputc(*p, out);
     }
     fputc('"', out);
+}
+
+/* An argument of ExecStart. */
+static void print_argument(FILE *out, const char *text)
+{
+    print_quoted(out, text, "%$");
+}
+
+/* The service finds its state where this process would; --state-dir is in its command line. */
+static void print_environment(FILE *out, const char *state_dir)
+{
+    static const char name[] = "CHAOSEATER_STATE_DIR";
+    const char *value = getenv(name);
+    if (state_dir || !value || !*value)
+        return;
+    ce_autofree char *assignment = ce_format("%s=%s", name, value);
+    fputs("Environment=", out);
+    print_quoted(out, assignment ? assignment : "", "%");
+    fputc('\n', out);
 }
 
 /* A value to the end of its line, where only % means something. */
@@ -233,7 +252,8 @@ static void print_setting(FILE *out, const char *name, const char *value)
 }
 
 static void print_service(FILE *out, const struct ce_schedule_plan *plan,
-                          const struct ce_plan_line *line, const char *const *command)
+                          const struct ce_plan_line *line, const char *state_dir,
+                          const char *const *command)
 {
     bool all = true;
     for (size_t i = 0; i < ce_document_experiment_count(plan->doc); i++)
@@ -255,6 +275,7 @@ static void print_service(FILE *out, const struct ce_schedule_plan *plan,
     ce_autofree char *folder = get_current_dir_name(); /* paths on the command line start here */
     if (folder)
         print_setting(out, "WorkingDirectory", folder);
+    print_environment(out, state_dir);
     /* Only the program itself is asked to end: it ends its children, once all is undone. */
     fputs("KillMode=mixed\nTimeoutStopSec=5min\n", out);
 }
@@ -294,8 +315,8 @@ static int add_unit(json_t *units, const char *name, FILE *out, char *const *tex
 }
 
 static int add_units(const struct ce_schedule_plan *plan, const struct ce_plan_line *line,
-                     const char *name, const char *const *command, json_t *units,
-                     struct ce_error *err)
+                     const char *state_dir, const char *name, const char *const *command,
+                     json_t *units, struct ce_error *err)
 {
     ce_autofree char *service = unit_name(name, line, "service");
     ce_autofree char *timer = unit_name(name, line, "timer");
@@ -305,7 +326,7 @@ static int add_units(const struct ce_schedule_plan *plan, const struct ce_plan_l
     FILE *out = service && timer && calendar ? open_memstream(&text, &size) : NULL;
     if (!out)
         return ce_fail_memory(err);
-    print_service(out, plan, line, command);
+    print_service(out, plan, line, state_dir, command);
     CE_TRY(add_unit(units, service, out, &text, err));
     if (!(out = open_memstream(&text, &size)))
         return ce_fail_memory(err);
@@ -321,7 +342,7 @@ int ce_schedule_units_json(const struct ce_document *doc, const char *state_dir,
     json_t *units = json_array();
     int r = 0;
     for (size_t i = 0; i < plan.count && r >= 0; i++)
-        r = add_units(&plan, &plan.lines[i], name, command, units, err);
+        r = add_units(&plan, &plan.lines[i], state_dir, name, command, units, err);
     ce_autojson json_t *json = json_pack("{s:o}", "units", units);
     ce_schedule_plan_done(&plan);
     CE_TRY(r);

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import termios
 import time
+import unicodedata
 
 import pytest
 
@@ -223,15 +224,15 @@ def test_a_closed_stdout_is_an_error(chaoseater):
     assert errors == b"chaoseater: cannot write to standard output: Bad file descriptor\n"
 
 
-def test_progress_on_a_terminal_fits_it_whatever_the_name(chaoseater, tmp_path):
-    (tmp_path / "plan.yaml").write_text(SHORT.replace("short", "é" * 95))
+def frames_on_a_terminal(chaoseater, columns, *args):
+    """What a terminal so wide is told, line by line drawn over; the process has ended well."""
     try:
         terminal, stderr = pty.openpty()
     except OSError as error:
         pytest.skip(f"no terminals here: {error}")
-    fcntl.ioctl(stderr, termios.TIOCSWINSZ, struct.pack("HHHH", 25, 80, 0, 0))
+    fcntl.ioctl(stderr, termios.TIOCSWINSZ, struct.pack("HHHH", 25, columns, 0, 0))
     env = {**chaoseater.env, "TERM": "xterm", "NO_COLOR": "1"}
-    process = chaoseater.start("run", "plan.yaml", env=env, stdout=subprocess.DEVNULL, stderr=stderr)
+    process = chaoseater.start(*args, env=env, stdout=subprocess.DEVNULL, stderr=stderr)
     os.close(stderr)
     seen = b""
     try:
@@ -241,7 +242,35 @@ def test_progress_on_a_terminal_fits_it_whatever_the_name(chaoseater, tmp_path):
         pass
     os.close(terminal)
     assert process.wait(timeout=60) == 0
-    frames = seen.decode().split("\r\x1b[K")[1:]
-    assert all(len(frame) < 80 and frame.endswith(" %") for frame in frames[:-1] if frame)
-    assert any(" observing " in frame for frame in frames)
-    assert "é" * 95 in frames[-1] and "passed" in frames[-1]
+    return [line for frame in seen.decode().split("\r\x1b[K") for line in frame.split("\r\n") if line]
+
+
+def width_of(text):
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+@pytest.mark.parametrize("columns, name", [(80, "é" * 100), (80, "b" + "x" * 198 + "e"), (80, "漢" * 66), (64, "b" + "x" * 198 + "e"),
+                                           (301, "b" + "x" * 198 + "e"), (20, "short")])
+def test_progress_on_a_terminal_fits_it_whatever_the_name(chaoseater, tmp_path, columns, name):
+    (tmp_path / "plan.yaml").write_text(SHORT.replace("short", name))
+    lines = frames_on_a_terminal(chaoseater, columns, "run", "plan.yaml")
+    assert all(width_of(line) < columns for line in lines[:-1])
+    if columns >= 64:  # all but the name is there, and of the name both ends
+        assert width_of(lines[-1]) < columns and "passed" in lines[-1]
+        for line in lines:
+            assert line.startswith(f"[1/1] {name[0]}") and f"{name[-1]} (naive) " in line
+            assert (f"{name[1]}...{name[1]}" in line) == (columns < 301)
+        assert all(re.search(r" \w+ +#*\.* +\d+ %$", line) for line in lines[:-1])
+        assert any(" observing " in line for line in lines)
+
+
+def test_progress_tells_runs_of_one_experiment_apart(chaoseater, tmp_path):
+    name = "b" + "x" * 198 + "e"
+    (tmp_path / "plan.yaml").write_text(SHORT.replace("short", name).replace("200ms", "1s, repeat: 2"))
+    lines = frames_on_a_terminal(chaoseater, 120, "run", "plan.yaml", "--parallel", "2")
+    several = [line for line in lines if line.startswith("0/2 ended; ")]
+    assert any(re.fullmatch(r"0/2 ended; bx+\.{3}x+e #[12] \(naive\) \w+ \d+ %, bx+\.{3}x+e #[12] \(naive\) \w+ \d+ %", line)
+               for line in several), several
+    ended = [line for line in lines if re.search(r" #[12] \(naive\) +passed +score ", line)]
+    assert sorted(re.findall(r"^\[[12]/2\] bx+\.{3}x+e (#[12])", "\n".join(ended), re.M)) == ["#1", "#2"]
+    assert all(width_of(line) < 120 for line in lines)

@@ -59,53 +59,80 @@ def test_the_gate_says_why_it_did_not_pass(reports):
 
 # ---- JUnit
 
-# What Jenkins' schema (junit-10) allows, said once more: attributes of each element, those that it needs, and what
-# may stand in it.
+# What Jenkins' schema (junit-10) demands, said once more in our own words: attributes of each element, those that it needs,
+# and what may stand in it. In this order, which those demand that have one.
 JUNIT = {
-    "testsuites": ({"name", "time", "tests", "failures", "disabled", "errors"}, set(), {"testsuite"}),
+    "testsuites": ({"name", "time", "tests", "failures", "disabled", "errors"}, set(), ["testsuite"]),
     "testsuite": ({"name", "tests", "failures", "errors", "group", "time", "skipped", "timestamp", "hostname", "id",
                    "package", "file", "log", "url", "version"}, {"name", "tests", "failures", "errors"},
-                  {"testsuite", "properties", "testcase", "system-out", "system-err"}),
-    "testcase": ({"name", "time", "classname", "group"}, {"name"},
-                 {"skipped", "error", "failure", "system-out", "system-err"}),
-    "failure": ({"type", "message"}, set(), set()),
-    "error": ({"type", "message"}, set(), set()),
-    "skipped": ({"type", "message"}, set(), set()),
-    "system-out": (set(), set(), set()),
+                  ["properties", "testsuite", "testcase", "system-out", "system-err"]),
+    "properties": (set(), set(), ["property"]),
+    "property": ({"name", "value"}, {"name", "value"}, []),
+    "testcase": ({"name", "time", "classname", "group"}, {"name"}, ["skipped", "error", "failure", "system-out", "system-err"]),
+    "failure": ({"type", "message"}, set(), None),  # text
+    "error": ({"type", "message"}, set(), None),
+    "skipped": ({"type", "message"}, set(), None),
+    "system-out": (set(), set(), None),
+    "system-err": (set(), set(), None),
 }
+# Counts are whole numbers, times have no exponent and three decimals at most, a time of day is one of ISO 8601.
+JUNIT_TYPES = {**dict.fromkeys(["tests", "failures", "errors", "skipped", "disabled"], r"[0-9]+"), "time": r"[0-9]+(\.[0-9]{0,3})?",
+               "timestamp": r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})?"}
 
 
-def check_junit(element):
+def junit_mistakes(element):
+    """What is not as it has to be, a line each."""
+    if element.tag not in JUNIT:
+        return [f"there is no element {element.tag}"]
     allowed, needed, children = JUNIT[element.tag]
-    assert needed <= set(element.attrib) <= allowed, element.attrib
-    if "time" in element.attrib:
-        assert re.fullmatch(r"[0-9]+(\.[0-9]{0,3})?", element.attrib["time"])
-    for child in element:
-        assert child.tag in children
-        check_junit(child)
+    found = [f"{element.tag} needs {name}" for name in needed - set(element.attrib)]
+    found += [f"{element.tag} has no {name}" for name in set(element.attrib) - allowed]
+    found += [f"{name}={value}" for name, value in element.attrib.items()
+              if name in JUNIT_TYPES and not re.fullmatch(JUNIT_TYPES[name], value)]
+    tags = [child.tag for child in element]
+    found += [f"{tag} in {element.tag}" for tag in tags if tag not in (children or [])]
+    known = [(children or []).index(tag) for tag in tags if tag in (children or [])]
+    found += [f"the order {tags}"] if known != sorted(known) else []
+    outside = [element.text, *(child.tail for child in element)]
+    found += [f"text in {element.tag}"] if children is not None and any(text and text.strip() for text in outside) else []
+    return found + [line for child in element for line in junit_mistakes(child)]
 
 
 def test_junit_follows_the_rules_of_jenkins(reports):
     root = ElementTree.fromstring(reports["junit"])
-    assert root.tag == "testsuites"
-    check_junit(root)
+    assert root.tag == "testsuites" and junit_mistakes(root) == []
     for suite in root:
         cases = suite.findall("testcase")
         assert int(suite.get("tests")) == len(cases)
         assert int(suite.get("failures")) == len(suite.findall("testcase/failure"))
         assert int(suite.get("errors")) == len(suite.findall("testcase/error"))
+        assert int(suite.get("skipped")) == len(suite.findall("testcase/skipped"))
         assert len({(case.get("classname"), case.get("name")) for case in cases}) == len(cases)
     assert int(root.get("tests")) == len(root.findall("testsuite/testcase")) == len(runs_of(reports)) + 1
     assert (int(root.get("failures")), int(root.get("errors"))) == (1, 1)
+    if os.environ.get("CHAOSEATER_JUNIT_XSD"):  # a copy of junit-10.xsd, which is not part of this project
+        etree = pytest.importorskip("lxml.etree")
+        etree.XMLSchema(etree.parse(os.environ["CHAOSEATER_JUNIT_XSD"])).assertValid(etree.fromstring(reports["junit"].encode()))
 
 
-def test_junit_is_valid_by_the_schema_of_jenkins(reports):
-    """The schema is not part of this project: CHAOSEATER_JUNIT_XSD names a copy of junit-10.xsd."""
-    path = os.environ.get("CHAOSEATER_JUNIT_XSD")
-    if not path:
-        pytest.skip("CHAOSEATER_JUNIT_XSD names no copy of Jenkins' junit-10.xsd; its rules are checked above")
-    etree = pytest.importorskip("lxml.etree")
-    etree.XMLSchema(etree.parse(path)).assertValid(etree.fromstring(reports["junit"].encode()))
+@pytest.mark.parametrize("change, mistake", [
+    (lambda root: root.set("skipped", "0"), "testsuites has no skipped"),
+    (lambda root: root[0].attrib.pop("errors"), "testsuite needs errors"),
+    (lambda root: root[0].set("tests", "2.0"), "tests=2.0"),
+    (lambda root: root[0][0].set("time", "1e-3"), "time=1e-3"),
+    (lambda root: root[0][0].set("time", "0.0001"), "time=0.0001"),
+    (lambda root: root[0].set("timestamp", "yesterday"), "timestamp=yesterday"),
+    (lambda root: root[0][0].set("file", "plan.yaml"), "testcase has no file"),
+    (lambda root: root[0][0].insert(0, ElementTree.Element("properties")), "properties in testcase"),
+    (lambda root: root[0][0].append(ElementTree.Element("failure")), "the order"),
+    (lambda root: setattr(root[0][0], "tail", "text"), "text in testsuite"),
+    (lambda root: root.append(ElementTree.Element("testcase")), "testcase in testsuites"),
+    (lambda root: root[0].append(ElementTree.Element("b")), "there is no element b"),
+])
+def test_what_breaks_these_rules_is_seen(reports, change, mistake):
+    root = ElementTree.fromstring(reports["junit"])
+    change(root)
+    assert any(mistake in line for line in junit_mistakes(root)), junit_mistakes(root)
 
 
 def test_junit_names_what_was_run(reports):
@@ -324,6 +351,51 @@ def test_a_wrong_gate_is_refused(chaoseater, tmp_path, options, says):
     write_document(tmp_path / "plan.yaml", EXPERIMENTS[:1])
     done = chaoseater("gate", "plan.yaml", *options)
     assert done.returncode == 2 and says in done.stderr
+
+
+# Scores near 100, but for `heavy`: half of its requests fail, which costs 30 points. `control` injects nothing.
+SCORED = [
+    {"name": "control", "layer": "model", "fault_type": "slow_inference", "parameters": {"latency_ms": 0}},
+    {"name": "light", "layer": "model", "fault_type": "slow_inference", "parameters": {"latency_ms": 5, "variance": 0}},
+    {"name": "heavy", "layer": "model", "fault_type": "model_unavailable", "parameters": {"failure_rate": 0.5}},
+    {"name": "few", "layer": "data", "fault_type": "missing_data", "parameters": {"missing_rate": 0.01}},
+    {"name": "fewer", "layer": "data", "fault_type": "missing_data", "parameters": {"missing_rate": 0.005}},
+]
+
+
+@pytest.mark.parametrize("on, least, said", [
+    ("each", 78, ["heavy, naive: the score {heavy} is below 78"]),
+    ("layer", 78, []),
+    ("layer", 88, ["model: the mean score {model} of 2 runs is below 88"]),
+    ("mean", 88, []),
+    ("mean", 99, ["all layers: the mean score {all} of 4 runs is below 99"]),
+])
+def test_the_score_has_to_be_that_of_each_run_or_layer_or_of_all(chaoseater, tmp_path, on, least, said):
+    """The same runs every time: what fails on each run passes on the mean of its layer, and so on."""
+    write_document(tmp_path / "plan.yaml", [{**one, "duration": "400ms", "baseline": "400ms"} for one in SCORED])
+    done = chaoseater("gate", "plan.yaml", "--on", on, "--min-score", least, "--json")
+    suite = json.loads(done.stdout)
+    scores = {run["experiment"]["name"]: run["score"]["value"] for run in suite["runs"]}
+    assert 60 < scores["heavy"] < 72 and scores["light"] > 98 and scores["few"] > 93 and scores["fewer"] > 93, scores
+    model = [scores["light"], scores["heavy"]]
+    every = [*model, scores["few"], scores["fewer"]]
+    numbers = {"heavy": f"{scores['heavy']:.6g}", "model": f"{sum(model) / 2:.6g}", "all": f"{sum(every) / 4:.6g}"}
+    gate_said = suite["gate"]
+    assert (gate_said["on"], gate_said["min_score"]) == (on, least)
+    assert gate_said["failures"] == [sentence.format(**numbers) for sentence in said]
+    assert (done.returncode, gate_said["passed"]) == ((1, False) if said else (0, True))
+
+
+@pytest.mark.parametrize("on", ["layer", "mean"])
+def test_a_mean_does_not_make_up_for_a_run_that_says_nothing(chaoseater, tmp_path, on):
+    """It hits nothing: there is no score that a mean could take in, and the run itself did not pass."""
+    idle = {"name": "idle", "layer": "model", "fault_type": "slow_inference", "parameters": {"path": "/nowhere"}}
+    write_document(tmp_path / "plan.yaml", [{**one, "duration": "300ms", "baseline": "300ms"} for one in (SCORED[1], idle)])
+    done = chaoseater("gate", "plan.yaml", "--on", on, "--min-score", 0, "--json")
+    failures = json.loads(done.stdout)["gate"]["failures"]
+    assert done.returncode == 4 and any(line.startswith("idle, naive: in") for line in failures), failures
+    of = "model" if on == "layer" else "all layers"
+    assert f"{of}: 1 of 2 runs have no score" in failures
 
 
 # ---- examples/ci

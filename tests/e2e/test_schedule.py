@@ -255,6 +255,31 @@ def test_a_signal_while_nothing_runs_ends_it_at_once():
         assert process.wait(timeout=20) == 130
 
 
+def test_who_waits_is_told_of_the_lever():
+    with Lab() as lab:
+        process = lab.start("schedule", plan(lab, schedule="0 0 1 1 *"))
+        assert "next: the document at " in process.stderr.readline()
+        for _ in range(2):
+            assert lab.run("stop").returncode == 0
+            assert process.stderr.readline() == ("chaoseater: stopped by `chaoseater stop`: what is due is not started until "
+                                                 "`chaoseater stop --release`\n")
+            assert lab.run("stop", "--release").returncode == 0
+            assert process.stderr.readline() == "chaoseater: released: what is due is started again\n"
+        process.send_signal(signal.SIGINT)
+        assert (process.wait(timeout=20), process.stderr.read()) == (130, "")
+
+
+def test_what_is_due_under_the_lever_is_not_started():
+    with Lab() as lab:
+        assert lab.run("stop").returncode == 0
+        done = lab.run("schedule", plan(lab, schedule="every 1s"), "--once")
+        assert done.returncode == 3
+        lines = done.stderr.splitlines()
+        assert "stopped by `chaoseater stop`" in lines[0] and "next: the document at " in lines[1]
+        assert re.match("chaoseater: due at .*: .*stop", lines[2]), lines
+        assert not (lab.state / "journal").exists() or not list((lab.state / "journal").glob("*.cej"))
+
+
 def has_timer(pid):
     """Whether it has come to waiting: the first look at the clock lies behind it."""
     with contextlib.suppress(OSError):
@@ -387,6 +412,31 @@ def test_units_are_accepted_by_systemd():
         assert checked.returncode == 0 and checked.stderr == "", checked.stderr
         printed = lab.run("schedule", path, "--systemd", "--set", "duration=400ms").stdout
         assert all((folder / name).read_text() in printed for name in names)
+
+
+def units_in(folder, lab, *options, **environment):
+    folder.mkdir()
+    done = lab.run("schedule", plan(lab, schedule="@daily"), "--systemd", "--out", folder, *options, **environment)
+    assert done.returncode == 0, done.stderr
+    return [folder / name for name in done.stdout.split()]
+
+
+@pytest.mark.parametrize("name", ["state", 'a "b" \\ 50% $c', "a\nb\tc", "é"])
+def test_a_service_has_the_state_folder_of_the_environment(name):
+    """Read again as systemd does it: % stands for itself when doubled, and what is quoted is unescaped as in C."""
+    with Lab() as lab:
+        state = lab.folder / name
+        service, _ = units_in(lab.folder / "units", lab, CHAOSEATER_STATE_DIR=state)
+        line, = re.findall(r"^Environment=\"(.*)\"$", service.read_text(), re.M)
+        assert "%" not in line.replace("%%", "")
+        said = re.sub(r'\\(x[0-9a-f]{2}|["\\])', lambda found: chr(int(found[1][1:], 16)) if len(found[1]) > 1 else found[1],
+                      line.replace("%%", "%"))
+        assert said == f"CHAOSEATER_STATE_DIR={state}"
+        given, _ = units_in(lab.folder / "others", lab, "--state-dir", lab.state)
+        assert "Environment" not in given.read_text() and "--state-dir" in given.read_text()
+        if shutil.which("systemd-analyze"):
+            checked = analyze("verify", service)
+            assert (checked.returncode, checked.stderr) == (0, ""), checked.stderr
 
 
 def test_timers_elapse_when_the_schedule_is_due():

@@ -7,6 +7,7 @@ import random
 import re
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -258,6 +259,46 @@ def test_an_interrupted_suite_goes_on_where_it_was(how, parallel):
         again = lab.run("run", path, "--resume", "--json")
         assert "--resume: no interrupted suite of this document, all of it was run" in again.stderr
         assert min(run["started_at"] for run in json.loads(again.stdout)["runs"]) > starts[-1], "nothing is kept of a suite that has ended"
+
+
+def old_kept(lab, count, days, word):
+    """Files of that many suites that were never resumed, each a second older than the one before."""
+    files = []
+    for i in range(count):
+        file = lab.state / f"suite-{word}{i:012}.jsonl"
+        file.write_text('{"seed": 1}\n')
+        at = time.time() - days * 86400 - i - 1
+        os.utime(file, (at, at))
+        files.append(file)
+    return files
+
+
+def test_what_nobody_resumed_goes_with_time():
+    with Lab() as lab:
+        path = plan(lab, experiment("a", duration="60s"), experiment("b"))
+        lab.state.mkdir(exist_ok=True)
+        old, new = old_kept(lab, 3, 30, "0abc"), old_kept(lab, 40, 0, "1abc")
+        other, folder = lab.state / "suite-notes.txt", lab.state / "suite-folder.jsonl"
+        other.write_text("mine")
+        folder.mkdir()
+        for file in (other, folder):
+            os.utime(file, (1, 1))
+        process = lab.start("run", path, "--events", "-")
+        wait_for(lambda: '"run_started"' in process.stdout.readline(), "the run")
+        mine = [file for file in lab.state.glob("suite-*.jsonl") if file not in (*old, *new, folder)]
+        assert len(mine) == 1 and not any(file.exists() for file in old)
+        assert [file.exists() for file in new] == [True] * 31 + [False] * 9  # the 32nd is that of this suite
+        assert other.exists() and folder.exists()
+        # Of a suite that goes on, nothing goes, however old it looks.
+        os.utime(mine[0], (1, 1))
+        assert lab.run("run", plan(lab, experiment("c", "missing_data", repeat=2))).returncode == 0
+        assert mine[0].exists()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        assert mine[0].exists(), "it may be resumed"
+        os.utime(mine[0], (1, 1))
+        assert lab.run("run", plan(lab, experiment("c", "missing_data", repeat=2))).returncode == 0
+        assert not mine[0].exists()
 
 
 def test_the_lever_ends_a_suite_and_refuses_the_next():
