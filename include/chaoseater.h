@@ -106,13 +106,20 @@ CE_API int ce_document_set(struct ce_document *doc, const char *assignment, stru
  */
 CE_API int ce_document_only(struct ce_document *doc, const char *selector, struct ce_error *err);
 CE_API int ce_document_skip(struct ce_document *doc, const char *selector, struct ce_error *err);
-/* Checks every experiment against the tables. Must succeed before ce_suite_run(). */
+/* Checks every experiment against the tables. Must succeed before ce_suite_run(). No experiment's
+ * fault is live for longer than CHAOSEATER_MAX_DURATION of the environment, if that is set
+ * (seconds, or a number with a unit); notices and reports say which were cut. */
 CE_API int ce_document_validate(struct ce_document *doc, struct ce_error *err);
 /* After validation. */
 CE_API size_t ce_document_experiment_count(const struct ce_document *doc);
 /* One line each about what is accepted but has no effect in this version; NULL past the last one.
  * After validation. */
 CE_API const char *ce_document_notice(const struct ce_document *doc, size_t i);
+/* What a validated document comes to, for programs that do not read YAML: the keys of the document,
+ * "pipeline", "prometheus", "opentelemetry", "grafana" (null: not there), and "experiments", each
+ * with its keys and "parameters", defaults included; durations in seconds. Other sections of an
+ * experiment are not in it. Free *ret_json with ce_string_free(). */
+CE_API int ce_document_json(const struct ce_document *doc, char **ret_json, struct ce_error *err);
 /* JSON Schema of the document. Free with ce_string_free(). NULL: no memory. */
 CE_API char *ce_document_schema(void);
 

@@ -40,6 +40,7 @@ int ce_run_plan(const struct ce_run_options *options, struct ce_record *ret_reco
     record.strategy = strdup(ce_strategy_name(x->strategy));
     record.parameters = ce_params_values(x->fault->params, x->params);
     record.duration = (double)x->duration / (double)CE_SECOND;
+    record.asked_duration = (double)x->asked_duration / (double)CE_SECOND;
     record.pipeline = ce_pipeline_kind_name(pipeline->kind);
     if (pipeline->kind == CE_PIPELINE_EMBEDDED)
         record.profile = strdup(ce_profile_kind_name((enum ce_profile_kind)pipeline->profile));

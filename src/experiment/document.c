@@ -424,7 +424,8 @@ static int validate(struct ce_document *doc, struct ce_error *err)
     CE_TRY(ce_document_check_metrics(doc, err));
     CE_TRY(ce_document_check_rollback(doc, err));
     CE_TRY(ce_document_check_blast(doc, err));
-    return ce_document_read_gateways(doc, err);
+    CE_TRY(ce_document_read_gateways(doc, err));
+    return ce_document_cap_durations(doc, err);
 }
 
 int ce_document_validate(struct ce_document *doc, struct ce_error *err)

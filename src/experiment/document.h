@@ -47,9 +47,11 @@ struct ce_experiment {
     int layer;        /* enum ce_layer */
     char *fault_type; /* as written; `fault` has it resolved */
     const struct ce_fault *fault;
-    void *params;     /* the fault's parameter struct */
-    int64_t duration; /* ns */
-    int strategy;     /* enum ce_strategy; the same as in `rollback` */
+    void *params;           /* the fault's parameter struct */
+    int64_t duration;       /* ns */
+    int64_t asked_duration; /* ns; what the document says, where CHAOSEATER_MAX_DURATION is less;
+                               else 0 */
+    int strategy;           /* enum ce_strategy; the same as in `rollback` */
     struct ce_rollback_spec rollback;
     bool has_seed;
     int64_t seed;

@@ -122,6 +122,9 @@ int ce_document_select(struct ce_document *doc, struct ce_error *err);
 /* Whether what the experiments depend on exists, and goes round in no circle. */
 int ce_document_check_dependencies(const struct ce_document *doc, struct ce_error *err);
 
+/* No experiment lasts longer than CHAOSEATER_MAX_DURATION, if it is set. */
+int ce_document_cap_durations(struct ce_document *doc, struct ce_error *err);
+
 /* The text of the document of `chaoseater demo`. */
 extern const char ce_demo_document[];
 

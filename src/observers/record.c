@@ -331,6 +331,11 @@ json_t *ce_record_json(const struct ce_record *record)
                                          "series", shared(record->series));
     if (record->repeat > 0 && json_object_set_new(rest, "repeat", json_integer(record->repeat)) < 0)
         return NULL;
+    if (record->asked_duration > 0 &&
+        json_object_set_new(rest, "duration_cap",
+                            json_pack("{s:o, s:o}", "seconds", ce_json_number(record->duration), "asked",
+                                      ce_json_number(record->asked_duration))) < 0)
+        return NULL;
     if (record->toolkit && json_object_set(rest, "chaostoolkit", record->toolkit) < 0)
         return NULL;
     return json_object_update(run, rest) < 0 ? NULL : ce_take(run);

@@ -62,11 +62,12 @@ struct ce_record {
     char *name, *layer, *fault_type, *strategy; /* owned, as is all below that is a pointer */
     json_t *parameters;                         /* resolved, defaults included */
     double duration;                            /* of the fault, seconds, as configured */
-    const char *pipeline;                       /* its kind: "embedded", "http", "command" */
-    char *profile;                              /* of the embedded pipeline; NULL for others */
-    char *url;                                  /* of kind http; NULL for others */
-    char *command;                              /* of kind command; NULL for others */
-    const char *protocol; /* that the server speaks; NULL: not known, or of no matter */
+    double asked_duration; /* as the document says, where CHAOSEATER_MAX_DURATION is less; else 0 */
+    const char *pipeline;  /* its kind: "embedded", "http", "command" */
+    char *profile;         /* of the embedded pipeline; NULL for others */
+    char *url;             /* of kind http; NULL for others */
+    char *command;         /* of kind command; NULL for others */
+    const char *protocol;  /* that the server speaks; NULL: not known, or of no matter */
     uint64_t seed;
     int repeat; /* 1.. when the experiment repeats, else 0 */
     /* how it ended */

@@ -52,6 +52,7 @@ static const struct row rows[] = {
     {"pipeline.command", TEXT, AT(command), true},
     {"profile", TEXT, AT(profile), false},
     {"repeat", WHOLE, AT(repeat), true},
+    {"duration_cap.asked", SECONDS, AT(asked_duration), true},
     {"status", STATUS, AT(status), false},
     {"verdict", VERDICT, AT(verdict), false},
     {"signal", WHOLE, AT(signal), true},

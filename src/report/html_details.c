@@ -55,7 +55,8 @@ static void put_counts(FILE *out, const json_t *counts)
 
 static void put_fact(void *ctx, const char *word, const char *sentence)
 {
-    if (strcmp(word, "blast radius") == 0 || strcmp(word, "stopped by") == 0)
+    if (strcmp(word, "blast radius") == 0 || strcmp(word, "stopped by") == 0 ||
+        strcmp(word, "duration") == 0)
         ce_html_fact(ctx, word, sentence);
 }
 

@@ -149,6 +149,17 @@ static int put_details(const struct ce_record *record, FILE *out)
     return ce_record_facts(record, put_fact, out);
 }
 
+/* What was measured in less time than the document asks for may be less. */
+static void put_cut(const struct ce_report *report, FILE *out)
+{
+    size_t cut = 0;
+    for (size_t i = 0; i < report->count; i++)
+        cut += report->records[i]->asked_duration > 0;
+    if (cut > 0)
+        fprintf(out, "\nCHAOSEATER\\_MAX\\_DURATION cut the duration of %zu run%s.\n", cut,
+                cut == 1 ? "" : "s");
+}
+
 static int put_all(const struct ce_report *report, struct page *page)
 {
     struct part part;
@@ -181,6 +192,7 @@ static int put_all(const struct ce_report *report, struct page *page)
         fputs("\nErrors: failed operations. Downtime and recovery in seconds, accuracy lost in "
               "percentage points; -: not measured.\n",
               page->out);
+    put_cut(report, page->out);
     return 0;
 }
 

@@ -155,6 +155,12 @@ static void write_rollback(const struct ce_record *record, FILE *out)
 }
 
 /* One sentence, made by `write` in memory. */
+static void write_cap(const struct ce_record *record, FILE *out)
+{
+    fprintf(out, "%g s instead of %g s: CHAOSEATER_MAX_DURATION cut it", record->duration,
+            record->asked_duration);
+}
+
 #define TELL(word, write, what)                                                                    \
     do {                                                                                           \
         ce_autofree char *sentence_ = NULL;                                                        \
@@ -170,6 +176,8 @@ static void write_rollback(const struct ce_record *record, FILE *out)
 
 int ce_record_facts(const struct ce_record *record, ce_put_fact *put, void *ctx)
 {
+    if (record->asked_duration > 0)
+        TELL("duration", write_cap, record);
     if (record->steady_state)
         TELL("steady state", write_steady_state, record->steady_state);
     if (record->stopped_by)

@@ -98,6 +98,22 @@ def junit_mistakes(element):
     return found + [line for child in element for line in junit_mistakes(child)]
 
 
+def test_every_report_says_what_was_cut_short(chaoseater, tmp_path):
+    (tmp_path / "plan.yaml").write_text("experiments: [{name: a, layer: model, fault_type: slow_inference, duration: 1h, baseline: 300ms}]\n")
+    names = ["text", "json", "html", "markdown", "junit", "tap"]
+    asked = [word for name in names for word in ("--report", f"{name}={tmp_path / name}")]
+    done = chaoseater("run", tmp_path / "plan.yaml", *asked, env={**chaoseater.env, "CHAOSEATER_MAX_DURATION": "700ms"})
+    assert done.returncode == 0
+    assert "CHAOSEATER_MAX_DURATION=700ms: the duration of 1 experiment is cut to it" in done.stderr
+    texts = {name: (tmp_path / name).read_text().replace("\\", "") for name in names}
+    assert json.loads(texts.pop("json"))["runs"][0]["duration_cap"] == {"seconds": 0.7, "asked": 3600}
+    assert "CHAOSEATER_MAX_DURATION cut the duration of 1 run." in texts.pop("markdown")
+    for name, text in texts.items():
+        assert "0.7 s instead of 3600 s: CHAOSEATER_MAX_DURATION cut it" in text, name
+    again = chaoseater("history", "show", "a", "--report", "text=-")
+    assert "0.7 s instead of 3600 s" in again.stdout + again.stderr
+
+
 def test_junit_follows_the_rules_of_jenkins(reports):
     root = ElementTree.fromstring(reports["junit"])
     assert root.tag == "testsuites" and junit_mistakes(root) == []

@@ -641,6 +641,56 @@ static void the_schema_has_every_fault(void)
     }
 }
 
+/* What programs that read no YAML are told; nobody's fault is live for longer than the environment
+ * allows. */
+static void a_document_can_be_read_as_json(void)
+{
+    AUTO_DOCUMENT *doc = NULL;
+    struct ce_error err = {0};
+    ce_autofree char *text = NULL;
+    REQUIRE_OK(
+        parse(A_MODEL A_DATA "    duration: 1s\npipeline: {profile: hardened}\n", &doc, &err), err);
+    CHECK(ce_document_json(doc, &text, &err) == -EINVAL);
+    (void)setenv("CHAOSEATER_MAX_DURATION", "1.5", 1);
+    REQUIRE_OK(ce_document_validate(doc, &err), err);
+    (void)unsetenv("CHAOSEATER_MAX_DURATION");
+    CHECK_TEXT(ce_document_notice(doc, 0),
+               "CHAOSEATER_MAX_DURATION=1.5: the duration of 1 experiment is cut to it");
+    REQUIRE_OK(ce_document_json(doc, &text, &err), err);
+    ce_autojson json_t *json = ce_json_parse(text, strlen(text), "document", &err);
+    REQUIRE(json);
+    const char *name, *layer, *profile;
+    double duration, asked, other;
+    json_t *parameters, *last, *prometheus, *seed;
+    REQUIRE(json_unpack(json, "{s:[{s:s, s:s, s:f, s:f, s:o, s:o}, {s:f, s:o}], s:{s:s}, s:o}",
+                        "experiments", "name", &name, "layer", &layer, "duration", &duration,
+                        "asked_duration", &asked, "parameters", &parameters, "seed", &seed,
+                        "duration", &other, "parameters", &last, "pipeline", "profile", &profile,
+                        "prometheus", &prometheus) == 0);
+    CHECK_TEXT(name, "slow");
+    CHECK_TEXT(layer, "model");
+    CHECK_TEXT(profile, "hardened");
+    CHECK(duration == 1.5 && asked == 60 && other == 1);
+    CHECK(json_number_value(json_object_get(parameters, "latency_ms")) == 500);
+    CHECK(json_is_null(prometheus) && json_is_null(seed));
+    CHECK(!json_object_get(json_array_get(json_object_get(json, "experiments"), 1),
+                           "asked_duration"));
+}
+
+static void a_cap_that_is_no_time_is_refused(void)
+{
+    for (const char *const *text = (const char *const[]){"abc", "0", "-1", "5 parsecs", NULL};
+         *text; text++) {
+        AUTO_DOCUMENT *doc = NULL;
+        struct ce_error err = {0};
+        REQUIRE_OK(parse(A_MODEL, &doc, &err), err);
+        (void)setenv("CHAOSEATER_MAX_DURATION", *text, 1);
+        CHECK(ce_document_validate(doc, &err) == -EINVAL);
+        CHECK(strstr(err.message, "CHAOSEATER_MAX_DURATION is '"));
+    }
+    (void)unsetenv("CHAOSEATER_MAX_DURATION");
+}
+
 /* ---- out of memory ---- */
 
 #ifdef STARVING
@@ -711,6 +761,8 @@ int main(void)
     TEST(a_validated_document_is_frozen);
     TEST(a_refused_document_may_be_mended);
     TEST(the_schema_has_every_fault);
+    TEST(a_document_can_be_read_as_json);
+    TEST(a_cap_that_is_no_time_is_refused);
     TEST(every_allocation_may_fail);
     return test_done();
 }

@@ -96,8 +96,8 @@ function blast({ blast_radius: radius, target, isolation }) {
     list([["target", target ? plain(target) : "the pipeline under test"], isolation ? ["isolation", isolation] : null]));
 }
 
-function recipe({ recipe: made, experiment, pipeline }) {
-  return section("Recipe", list([["seed", String(made?.seed ?? unknown)], ["duration", seconds(experiment.duration)],
+function recipe({ recipe: made, experiment, pipeline, duration_cap: cap }) {
+  return section("Recipe", list([["seed", String(made?.seed ?? unknown)], ["duration", seconds(experiment.duration) + (cap ? `, cut from ${seconds(cap.asked)}` : "")],
     ["strategy asked for", words(experiment.rollback_strategy || unknown)], pipeline ? ["pipeline", plain(pipeline)] : null, ...known(made?.parameters || experiment.parameters)]));
 }
 
