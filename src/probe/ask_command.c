@@ -134,14 +134,6 @@ static bool listen_until(struct talk *talk, int64_t deadline, int give_up)
     }
 }
 
-/* A supervisor that somebody keeps from its work is not waited for: what is below it goes first, as
- * nobody would find it afterwards. */
-static void end_by_force(const struct ce_process_id *supervisor)
-{
-    (void)ce_tree_signal_below(supervisor->pid, SIGKILL);
-    (void)ce_process_end(supervisor, END_TIMEOUT, NULL);
-}
-
 /* All of it, in every case. The exit code, or -1. */
 static int end(struct talk *talk)
 {
@@ -154,7 +146,7 @@ static int end(struct talk *talk)
         (void)close(talk->pidfd);
     if (talk->supervisor.pid > 0 &&
         ce_process_reap(&talk->supervisor, END_TIMEOUT, &status) == -ETIMEDOUT)
-        end_by_force(&talk->supervisor);
+        (void)ce_tree_end(&talk->supervisor, END_TIMEOUT, NULL);
     return status >= 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 

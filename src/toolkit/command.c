@@ -211,7 +211,7 @@ static bool end(struct talk *talk, struct result *ret_result)
         (void)close(talk->line);
     if (talk->supervisor.pid > 0 &&
         ce_process_reap(&talk->supervisor, END_TIMEOUT, NULL) == -ETIMEDOUT)
-        (void)ce_process_end(&talk->supervisor, END_TIMEOUT, NULL);
+        (void)ce_tree_end(&talk->supervisor, END_TIMEOUT, NULL);
     for (struct heard *heard = &talk->out; heard;
          heard = heard == &talk->out ? &talk->errors : NULL)
         if (heard->fd >= 0) {

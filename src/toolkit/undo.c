@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/spawn.h"
 #include "host/process.h"
+#include "pipeline/started/tree.h"
 #include "toolkit/toolkit_internal.h"
 
 static int64_t pause_of(const json_t *args, size_t i)
@@ -48,7 +49,7 @@ static int end_activity(const json_t *args, struct ce_error *err)
         return r == CE_PROCESS_GONE ? 0 : r == CE_PROCESS_FOREIGN ? CE_UNDO_FOREIGN : r;
     if (ce_process_reap(&id, 5 * CE_SECOND, NULL) == 0)
         return 0;
-    return ce_process_end(&id, 5 * CE_SECOND, err);
+    return ce_tree_end(&id, 5 * CE_SECOND, err);
 }
 
 const struct ce_undo_op ce_undo_end_activity = {.name = "end-activity", .undo = end_activity};

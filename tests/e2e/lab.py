@@ -58,6 +58,11 @@ def read(path):
     return b""
 
 
+def comm(pid):
+    """What a process calls itself; "" when it has gone."""
+    return read(f"/proc/{pid}/comm").decode().strip()
+
+
 class Lab(Chaoseater):
     def __init__(self):
         super().__init__(tempfile.mkdtemp(prefix="chaoseater-lab-"))

@@ -3,6 +3,7 @@
 import contextlib
 import http.server
 import json
+import os
 import re
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import threading
 import pytest
 
 import peers
-from lab import Lab, wait_for
+from lab import Lab, comm, wait_for
 
 PEER = ["chaostoolkit==1.19.0", "chaostoolkit-lib[jsonpath]==1.44.0"]
 
@@ -404,6 +405,18 @@ def test_what_is_in_the_background_is_ended_with_the_run():
                               action("stay", sh("sleep 300")))
         process = lab.start("run", write(lab, document))
         wait_for(lambda: words(lab, "done"), "the activity in the background")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        assert process.returncode == 130
+        lab.clean_soon()
+
+
+def test_who_watches_over_an_activity_may_be_held_up():
+    with Lab() as lab:
+        process = lab.start("run", write(lab, experiment(action("stay", sh(f"echo on >> {lab.folder}/done; sleep 300; true")))))
+        wait_for(lambda: words(lab, "done"), "the activity")
+        watcher = next(pid for pid in lab.processes() if comm(pid) == "ce-activity")
+        os.kill(watcher, signal.SIGSTOP)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
         assert process.returncode == 130

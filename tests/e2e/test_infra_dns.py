@@ -4,7 +4,6 @@
 As root and as an ordinary user; the controller killed in the middle; and a target of the test's own, with a name server
 of its own and a client that knows nothing of all this.
 """
-import contextlib
 import json
 import os
 import pathlib
@@ -15,7 +14,7 @@ import sys
 
 import pytest
 
-from lab import USERS, Lab, lab_of, wait_for
+from lab import USERS, Lab, comm, lab_of, wait_for
 
 MODES = {
     "nxdomain": {},
@@ -221,9 +220,3 @@ def test_a_resolver_that_is_killed_alone_stops_nobody(root_lab, shop, mechanism)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert (shop.rules(), shop.mounts()) == before
-
-
-def comm(pid):
-    with contextlib.suppress(OSError):
-        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
-    return ""

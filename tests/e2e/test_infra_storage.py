@@ -18,7 +18,7 @@ import sys
 
 import pytest
 
-from lab import USERS, Lab, lab_of, wait_for
+from lab import USERS, Lab, comm, lab_of, wait_for
 
 
 def with_dev_fuse(mode):
@@ -352,13 +352,6 @@ def test_a_server_that_is_killed_alone_stops_nobody(own, case, who):
     process.communicate(timeout=60)
     assert process.returncode in (0, 1, 3, 4)  # whatever it makes of that, it is not dirty
     check_as_before(disk, before)
-
-
-def comm(pid):
-    try:
-        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return ""
 
 
 @pytest.mark.parametrize(("case", "more", "says"), [

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -10,9 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/file.h"
+#include "base/spawn.h"
 
 struct process {
     pid_t pid, parent;
@@ -25,13 +27,14 @@ struct processes {
 /* The fourth field of /proc/PID/stat; the second may hold anything, so it is found from behind. */
 static pid_t parent_of(pid_t pid)
 {
-    char path[40], state;
-    ce_autofree char *text = NULL;
-    size_t size;
+    char path[40], text[512], state;
     int parent;
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    if (ce_file_read(path, 4096, &text, &size, NULL) < 0)
+    ce_autofd int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    if (size < 0)
         return 0;
+    text[size] = '\0';
     const char *rest = strrchr(text, ')');
     return rest && sscanf(rest + 1, " %c %d", &state, &parent) == 2 ? parent : 0;
 }
@@ -102,6 +105,12 @@ void ce_tree_signal_below(pid_t root, int signal)
         if (depth_below(&all, all.list[i].pid, root) > 0)
             (void)kill(all.list[i].pid, signal);
     free(all.list);
+}
+
+int ce_tree_end(const struct ce_process_id *root, int64_t timeout, struct ce_error *err)
+{
+    ce_tree_signal_below(root->pid, SIGKILL);
+    return ce_process_end(root, timeout, err);
 }
 
 /* ---- who listens ---- */
