@@ -647,13 +647,24 @@ CE_API int ce_data_profile_json(const char *path, const char *reference, unsigne
 /* Tables in memory: the Arrow C stream interface (declared by its own specification). */
 struct ArrowArrayStream;
 /* Moves `in`; *ret_out gives the changed batches as they are pulled, and must be released before
- * the job is freed. The statistics that the faults need come from `options->stats`, else from
- * `profiled`, a second stream over the same table, which is read and released first. One of the two
- * must be given (-EINVAL). The key is complete once *ret_out has been pulled to its end. */
+ * the job is freed. The statistics that some faults need come from `options->stats`, else from
+ * `profiled`, a second stream over the same table, which is read and released first; without both
+ * these faults fail with -EINVAL. The key is complete once *ret_out has been pulled to its end;
+ * hashes of the contents are taken for a key alone, and are null in the result without one. */
 CE_API int ce_data_job_stream(const struct ce_data_job *job, struct ArrowArrayStream *in,
                               struct ArrowArrayStream *profiled,
                               const struct ce_data_job_options *options,
                               struct ArrowArrayStream *ret_out, struct ce_error *err);
+
+/* Moves `changed`, which an earlier job's stream gave; *ret_out gives what the job was given, batch
+ * by batch. Whether it is that is known at the end: then get_next() fails with EINVAL if it is not.
+ * -EINVAL: the key is none, or not one of a table with these columns. */
+CE_API int ce_data_revert_stream(struct ArrowArrayStream *changed, const char *key,
+                                 struct ArrowArrayStream *ret_out, struct ce_error *err);
+/* ce_data_profile_json() of tables in memory. Reads and releases both; `reference` may be NULL. */
+CE_API int ce_data_profile_stream_json(struct ArrowArrayStream *in,
+                                       struct ArrowArrayStream *reference, char **ret_json,
+                                       struct ce_error *err);
 
 /* ---- the host ---- */
 

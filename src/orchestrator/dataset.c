@@ -186,15 +186,21 @@ static json_t *describe_counts(const struct ce_data_job *job, const struct ce_da
     return ce_take(faults);
 }
 
+/* Of a stream without a key no hash is taken. */
+static const char *text_or_null(const char *text)
+{
+    return text[0] ? text : NULL;
+}
+
 json_t *ce_job_result(const struct ce_data_job *job, uint64_t seed, const char *key,
                       const struct ce_data_result *result)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:o, s:s, s:s, s:s?, s:{s:I, s:b}, s:s?}", "rows",
+    return json_pack("{s:I, s:I, s:I, s:I, s:o, s:s?, s:s?, s:s?, s:{s:I, s:b}, s:s?}", "rows",
                      (json_int_t)result->rows, "rows_out", (json_int_t)result->rows_out, "columns",
                      (json_int_t)result->columns, "seed", (json_int_t)seed, "faults",
-                     describe_counts(job, result), "sha256_in", result->sha256_in, "sha256_out",
-                     result->sha256_out, "key", key, "statistics", "rows",
-                     (json_int_t)result->profiled_rows, "prefix_only", result->prefix_only,
+                     describe_counts(job, result), "sha256_in", text_or_null(result->sha256_in),
+                     "sha256_out", text_or_null(result->sha256_out), "key", key, "statistics",
+                     "rows", (json_int_t)result->profiled_rows, "prefix_only", result->prefix_only,
                      "not_kept", result->lost);
 }
 
@@ -321,20 +327,27 @@ int ce_data_diff_json(const char *a, const char *b, size_t listed, char **ret_js
            diff.columns_added.count > 0 || diff.columns_removed.count > 0;
 }
 
-int ce_data_profile_json(const char *path, const char *reference, unsigned threads, char **ret_json,
-                         struct ce_error *err)
+int ce_profile_text(const struct ce_profile *profile, const struct ce_profile *before,
+                    char **ret_json, struct ce_error *err)
 {
-    CE_CLEANUP(ce_profile_done) struct ce_profile profile = {0}, before = {0};
-    CE_TRY(read_profile(path, CE_STAT_ALL, threads, &profile, err));
-    ce_autojson json_t *json = ce_profile_json(&profile);
-    if (json && reference) {
-        CE_TRY(read_profile(reference, CE_STAT_ALL, threads, &before, err));
-        (void)json_object_set_new(json, "drift", ce_drift_json(&before, &profile));
-        (void)json_object_set_new(json, "table", ce_drift_table_json(&before, &profile));
+    ce_autojson json_t *json = ce_profile_json(profile);
+    if (json && before) {
+        (void)json_object_set_new(json, "drift", ce_drift_json(before, profile));
+        (void)json_object_set_new(json, "table", ce_drift_table_json(before, profile));
     }
     char *text = json ? ce_json_exact_text(json) : NULL;
     if (!text)
         return ce_fail_memory(err);
     *ret_json = text;
     return 0;
+}
+
+int ce_data_profile_json(const char *path, const char *reference, unsigned threads, char **ret_json,
+                         struct ce_error *err)
+{
+    CE_CLEANUP(ce_profile_done) struct ce_profile profile = {0}, before = {0};
+    CE_TRY(read_profile(path, CE_STAT_ALL, threads, &profile, err));
+    if (reference)
+        CE_TRY(read_profile(reference, CE_STAT_ALL, threads, &before, err));
+    return ce_profile_text(&profile, reference ? &before : NULL, ret_json, err);
 }

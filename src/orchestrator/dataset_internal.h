@@ -26,6 +26,10 @@ struct ce_data_options ce_job_options(const struct ce_data_job_options *options,
 /* Statistics from a file or a table, or from what an earlier profile wrote. */
 int ce_job_read_stats(const char *path, unsigned threads, struct ce_profile *ret_profile,
                       struct ce_error *err);
+/* The document of `data profile --json`; `before` (may be NULL) is what it is compared with. Free
+ * *ret_json with free(). */
+int ce_profile_text(const struct ce_profile *profile, const struct ce_profile *before,
+                    char **ret_json, struct ce_error *err);
 /* The document of `data inject --json`. NULL: no memory. */
 json_t *ce_job_result(const struct ce_data_job *job, uint64_t seed, const char *key,
                       const struct ce_data_result *result);

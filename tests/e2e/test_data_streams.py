@@ -47,15 +47,34 @@ def told(ctx, text):
     results.append(json.loads(text))
 options = Options(has_seed=True, seed=7, key=sys.argv[2].encode() or None,
                   result=ctypes.cast(told, ctypes.c_void_p).value)
-source, profiled, out = exported(), exported() if sys.argv[3] == 'profiled' else None, Stream()
+source, profiled, out = exported(), None if sys.argv[3] == 'none' else exported(), Stream()
 check(library.ce_data_job_stream(job, source, profiled, ctypes.byref(options), out, ctypes.byref(error)), error)
 reader = pa.RecordBatchReader._import_from_c(ctypes.addressof(out))
 early = len(results)
 after = reader.read_all()
 reader.close()
 library.ce_data_job_free(job)
+
+def streamed(from_table):
+    stream = Stream()
+    from_table.to_reader()._export_to_c(ctypes.addressof(stream))
+    return stream
+statistics = ctypes.c_char_p()
+given, reference = streamed(after), streamed(table)
+check(library.ce_data_profile_stream_json(given, reference, ctypes.byref(statistics), ctypes.byref(error)), error)
+read_whole = given[3] is None and reference[3] is None
+back = None
+if sys.argv[2]:
+    shown = after.slice(0, after.num_rows - 1) if sys.argv[3] == 'cut' else after
+    given, out = streamed(shown), Stream()
+    check(library.ce_data_revert_stream(given, sys.argv[2].encode(), out, ctypes.byref(error)), error)
+    try:
+        back = pa.RecordBatchReader._import_from_c(ctypes.addressof(out)).read_all().equals(table)
+    except Exception as problem:
+        back = str(problem)
 print(json.dumps({'early': early, 'results': results, 'released': source[3] is None,
                   'schema': str(after.schema.types), 'same schema': after.schema.types == table.schema.types,
+                  'statistics': json.loads(statistics.value), 'read whole': read_whole, 'back': back,
                   'before': table.to_pydict(), 'after': after.to_pydict()}))
 """
 
@@ -80,6 +99,28 @@ def test_a_stream_comes_back_with_the_faults_in_it(stream, tmp_path):
         faults[0]["changed"], faults[1]["changed"], 0, 0]
     assert all(b is None or a == b for a, b in zip(before["age"], after["age"]))
     assert (tmp_path / "key").stat().st_size > faults[0]["changed"]
+
+
+def test_a_stream_is_put_back(stream, tmp_path):
+    faults = ["missing_data missing_rate=0.2", "data_corruption columns=income", "duplicate_records", "row_drop"]
+    assert stream(*faults, key=tmp_path / "key")["back"] is True
+    assert "key" in stream(*faults, key=tmp_path / "key", stats="cut")["back"]
+
+
+def test_what_has_become_of_a_stream_is_measured(stream):
+    seen = stream("missing_data missing_rate=0.2 columns=age", "outlier_injection columns=income")
+    told = seen["statistics"]
+    assert seen["read whole"] and told["rows"] == len(seen["before"]["age"])
+    by_name = {column["name"]: column for column in told["columns"]}
+    assert by_name["age"]["nulls"] == sum(age is None for age in seen["after"]["age"])
+    assert by_name["income"]["max"] == max(seen["after"]["income"]) > max(seen["before"]["income"])
+    moved = {column["column"]: column for column in told["drift"]}
+    assert moved["income"]["wasserstein"] > 0 and "table" in told
+
+
+def test_no_statistics_are_asked_for_where_none_are_needed(stream):
+    seen = stream("missing_data missing_rate=0.2 columns=age", stats="none")
+    assert seen["results"][0]["faults"][0]["changed"] > 0 and seen["results"][0]["sha256_in"] is None
 
 
 def test_a_stream_and_a_file_of_the_same_table_are_hit_in_the_same_cells(stream, chaoseater, tmp_path):

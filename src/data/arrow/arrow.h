@@ -31,10 +31,15 @@ struct ce_arrow_mutate {
     const struct ce_profile *profile;
     struct ce_output *key;
     const struct ce_data_options *options; /* shard, stop, name */
+    bool unhashed;                         /* the contents' hashes are not wanted; without `key` */
 };
 int ce_arrow_mutate(struct ArrowArrayStream *in, const struct ce_arrow_mutate *how,
                     struct ce_data_result *result, struct ArrowArrayStream *ret_out,
                     struct ce_error *err);
+/* The statistics of the whole input that its mutations need; *ret_any: false if the names and types
+ * of its columns are enough. */
+int ce_arrow_needs(const struct ce_arrow_mutate *how, unsigned *ret_stats, bool *ret_any,
+                   struct ce_error *err);
 /* The header and trailer of such a key. NULL: no memory. */
 json_t *ce_arrow_key_header(const struct ce_arrow_mutate *how);
 json_t *ce_arrow_key_trailer(const struct ce_arrow_mutate *how,

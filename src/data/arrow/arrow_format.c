@@ -70,23 +70,6 @@ static int open_stream(const char *path, struct ce_ipc_style *style, bool *ret_r
 /* ---- statistics ---- */
 
 /* Which statistics are needed; *ret_any: whether any are. The types are in the schema. */
-static int find_needs(const struct job *job, unsigned *ret_stats, bool *ret_any,
-                      struct ce_error *err)
-{
-    unsigned stats = 0;
-    bool any = job->options->shard_count > 0;
-    for (size_t i = 0; i < job->how.count; i++) {
-        const struct ce_mutation *mutation = &job->how.mutations[i];
-        unsigned needed = 0;
-        CE_TRY(ce_job_add_needs(mutation, &needed, err));
-        stats |= ce_job_idle(mutation) ? 0 : needed;
-        any |= !ce_job_idle(mutation) && mutation->scope.exact;
-    }
-    *ret_stats = stats | CE_STAT_MOMENTS;
-    *ret_any = any || stats != 0;
-    return 0;
-}
-
 static int profile_prefix(struct job *job, unsigned stats, struct ce_error *err)
 {
     CE_CLEANUP(ce_arrow_ahead_free_p) struct ce_arrow_ahead *ahead = NULL;
@@ -106,7 +89,7 @@ static int find_statistics(struct job *job, struct ce_error *err)
 {
     unsigned stats;
     bool any;
-    CE_TRY(find_needs(job, &stats, &any, err));
+    CE_TRY(ce_arrow_needs(&job->how, &stats, &any, err));
     job->how.profile = &job->own;
     if (job->options->profile) {
         job->how.profile = job->options->profile;

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Statistics of a stream. Parts are of a fixed number of rows, wherever its batches end, so that
  * the same table gives the same bits however it was cut. */
+#include <math.h>
+
 #include "data/arrow/arrow.h"
 #include "data/arrow/source.h"
 #include "data/arrow/typed.h"
 #include "data/arrow/work.h"
+#include "data/job.h"
 #include "data/stats/builder.h"
 
 enum { PART_ROWS = 65536 };
@@ -68,15 +71,54 @@ static int feed_cell(struct feed *feed, size_t column, const struct ArrowArray *
     return 0;
 }
 
+/* What most columns of numbers are; false: the cell at *at is for feed_cell(). */
+static bool feed_doubles(struct feed *feed, size_t column, const struct ArrowArray *array,
+                         int64_t *at, int64_t end)
+{
+    const void *valid = array->buffers[0];
+    const char *values = array->buffers[1];
+    for (; *at < end; ++*at) {
+        double value;
+        if (valid && !ce_bit(valid, *at)) {
+            ce_part_missing(feed->part, column);
+            continue;
+        }
+        memcpy(&value, values + 8 * *at, 8);
+        if (!isfinite(value))
+            return false;
+        ce_part_number(feed->part, column, value, false, NULL, 0);
+    }
+    return true;
+}
+
+static int feed_column(struct feed *feed, size_t column, const struct ArrowArray *array, int64_t at,
+                       int64_t end, struct ce_error *err)
+{
+    const struct ce_arrow_type *type = feed->source.table->children[column];
+    bool doubles = type->meaning == CE_MEANS_FLOAT && type->shape == CE_SHAPE_FIXED &&
+                   type->width == 8 && !type->dictionary && !feed->texts;
+    while (at < end) {
+        if (doubles && feed_doubles(feed, column, array, &at, end))
+            break;
+        CE_TRY(feed_cell(feed, column, array, at++, err));
+    }
+    return 0;
+}
+
+/* Column by column, as far as sums do not notice; row by row where a row's cells are wanted. */
 static int feed_batch(struct feed *feed, const struct ArrowArray *batch, struct ce_error *err)
 {
-    for (int64_t row = 0; row < batch->length; row++) {
+    for (int64_t row = 0, rows; row < batch->length; row += rows) {
+        rows = (int64_t)ce_part_room(feed->part);
+        rows = rows < batch->length - row ? rows : batch->length - row;
         for (size_t i = 0; i < feed->source.column_count; i++) {
             const struct ArrowArray *child = batch->children[i];
-            CE_TRY(feed_cell(feed, i, child, child->offset + batch->offset + row, err));
+            int64_t at = child->offset + batch->offset + row;
+            CE_TRY(feed_column(feed, i, child, at, at + rows, err));
         }
-        ce_part_row(feed->part);
-        if (++feed->rows % PART_ROWS == 0) {
+        ce_part_rows(feed->part, (uint64_t)rows);
+        feed->rows += (uint64_t)rows;
+        if (feed->rows % PART_ROWS == 0) {
             CE_TRY(ce_builder_merge(feed->builder, feed->part, err));
             ce_part_clear(feed->part);
         }
@@ -179,4 +221,21 @@ int ce_arrow_profile_types(struct ArrowArrayStream *in, struct ce_profile *ret_p
     else
         *ret_profile = profile;
     return r;
+}
+
+int ce_arrow_needs(const struct ce_arrow_mutate *how, unsigned *ret_stats, bool *ret_any,
+                   struct ce_error *err)
+{
+    unsigned stats = 0;
+    bool any = how->options->shard_count > 0;
+    for (size_t i = 0; i < how->count; i++) {
+        const struct ce_mutation *mutation = &how->mutations[i];
+        unsigned needed = 0;
+        CE_TRY(ce_job_add_needs(mutation, &needed, err));
+        stats |= ce_job_idle(mutation) ? 0 : needed;
+        any |= mutation->scope.exact || mutation->scope.radius; /* of so many rows, though none */
+    }
+    *ret_stats = stats | CE_STAT_MOMENTS;
+    *ret_any = any || stats != 0;
+    return 0;
 }

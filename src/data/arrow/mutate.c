@@ -133,20 +133,35 @@ static int hit(struct ce_arrow_pass *pass, size_t index, size_t unit, int64_t at
 
 /* ---- steps ---- */
 
-/* Units that masks tell of: rows [0, rows) of the batch, 64 at a time. */
-static int step_by_mask(struct ce_arrow_pass *pass, size_t index, size_t unit, struct ce_error *err)
+/* Rows [at, end) of the batch, all of one block, 64 at a time. */
+static int unit_by_mask(struct ce_arrow_pass *pass, size_t index, size_t unit, int64_t at,
+                        int64_t end, struct ce_error *err)
 {
     struct ce_arrow_step *step = &pass->plan.steps[index];
-    for (int64_t at = 0; at < pass->work.rows;) {
+    const uint64_t *masks = ce_arrow_step_masks(step, pass->rows_in + (uint64_t)at);
+    masks += unit * CE_ARROW_MASK_WORDS;
+    while (at < end) {
         uint64_t ordinal = pass->rows_in + (uint64_t)at, lane = ordinal % 64;
-        const uint64_t *masks = ce_arrow_step_masks(step, ordinal) + unit * CE_ARROW_MASK_WORDS;
         uint64_t left = masks[ordinal % CE_SELECT_BLOCK / 64] >> lane;
-        int64_t rows = pass->work.rows - at;
-        if (rows < 64)
-            left &= (UINT64_C(1) << rows) - 1;
+        if (end - at < 64)
+            left &= (UINT64_C(1) << (end - at)) - 1;
         for (; left != 0; left &= left - 1)
             CE_TRY(hit(pass, index, unit, at + __builtin_ctzll(left), err));
         at += (int64_t)(64 - lane);
+    }
+    return 0;
+}
+
+/* Block by block: the masks of a block are those of all units. */
+static int step_by_mask(struct ce_arrow_pass *pass, size_t index, struct ce_error *err)
+{
+    size_t units = pass->plan.steps[index].made->count;
+    for (int64_t at = 0, end; at < pass->work.rows; at = end) {
+        uint64_t ordinal = pass->rows_in + (uint64_t)at;
+        end = at + (int64_t)(CE_SELECT_BLOCK - ordinal % CE_SELECT_BLOCK);
+        end = end < pass->work.rows ? end : pass->work.rows;
+        for (size_t unit = 0; unit < units; unit++)
+            CE_TRY(unit_by_mask(pass, index, unit, at, end, err));
     }
     return 0;
 }
@@ -185,8 +200,7 @@ static int run_steps(struct ce_arrow_pass *pass, struct ce_error *err)
             continue;
         }
         pass->counts[i].eligible += own_rows(pass) * step->count;
-        for (size_t unit = 0; unit < step->count; unit++)
-            CE_TRY(step_by_mask(pass, i, unit, err));
+        CE_TRY(step_by_mask(pass, i, err));
     }
     return 0;
 }
@@ -198,7 +212,7 @@ static void digest_input(struct ce_arrow_pass *pass, const struct ArrowArray *ba
     int64_t skipped =
         pass->rows_in < pass->plan.first ? (int64_t)(pass->plan.first - pass->rows_in) : 0;
     uint64_t rows = own_rows(pass);
-    for (size_t i = 0; rows > 0 && i < pass->source.column_count; i++)
+    for (size_t i = 0; pass->digest_in && rows > 0 && i < pass->source.column_count; i++)
         ce_arrow_digest_add(pass->digest_in, i, pass->source.table->children[i], batch->children[i],
                             batch->children[i]->offset + batch->offset + skipped, (int64_t)rows);
     pass->own_in += rows;
@@ -232,13 +246,20 @@ static void tell_progress(struct ce_arrow_pass *pass)
                                                      : (double)pass->rows_in / (double)rows);
 }
 
+static int end_digests(struct ce_arrow_pass *pass, struct ce_error *err)
+{
+    if (!pass->digest_in)
+        return 0;
+    CE_TRY(ce_arrow_digest_end(pass->digest_in, &pass->source.schema, pass->own_in,
+                               pass->result->sha256_in, err));
+    return ce_arrow_digest_end(pass->digest_out, &pass->plan.schema, pass->rows_out,
+                               pass->result->sha256_out, err);
+}
+
 static int fill_result(struct ce_arrow_pass *pass, struct ce_error *err)
 {
     struct ce_data_result *result = pass->result;
-    CE_TRY(ce_arrow_digest_end(pass->digest_in, &pass->source.schema, pass->own_in,
-                               result->sha256_in, err));
-    CE_TRY(ce_arrow_digest_end(pass->digest_out, &pass->plan.schema, pass->rows_out,
-                               result->sha256_out, err));
+    CE_TRY(end_digests(pass, err));
     result->rows = pass->own_in;
     result->rows_out = pass->rows_out;
     result->columns = pass->source.column_count;
@@ -337,7 +358,8 @@ static int pass_start(struct ce_arrow_pass *pass, struct ArrowArrayStream *in, s
     for (size_t i = 0; i < pass->source.column_count; i++)
         pass->work.columns[i].hit = pass->plan.hit[i];
     pass->row = ce_work_row(&pass->work);
-    CE_TRY(digests_new(pass, err));
+    if (!pass->how.unhashed)
+        CE_TRY(digests_new(pass, err));
     return ce_arrow_pass_write_init(pass, err);
 }
 

@@ -177,6 +177,19 @@ void ce_part_row(struct ce_part *part)
         close_block(part);
 }
 
+uint64_t ce_part_room(const struct ce_part *part)
+{
+    return part->row_set ? 1 : BLOCK_ROWS - part->rows % BLOCK_ROWS;
+}
+
+void ce_part_rows(struct ce_part *part, uint64_t rows)
+{
+    if (rows == 0)
+        return;
+    part->rows += rows - 1;
+    ce_part_row(part);
+}
+
 /* ---- builder ---- */
 
 int ce_builder_new(size_t columns, unsigned stats, struct ce_builder **ret_builder,

@@ -65,6 +65,11 @@ void ce_part_other(struct ce_part *part, size_t column, const void *bytes,
                    size_t size); /* nested, binary */
 /* After the last cell of each row. */
 void ce_part_row(struct ce_part *part);
+/* Tables that lie column by column may be fed so: the cells of a column in so many rows, then those
+ * of the next, then all of the rows. */
+uint64_t ce_part_room(const struct ce_part *part); /* how many rows at most; 1 where duplicates are
+                                                      wanted */
+void ce_part_rows(struct ce_part *part, uint64_t rows);
 
 struct ce_builder;
 int ce_builder_new(size_t columns, unsigned stats, struct ce_builder **ret_builder,
