@@ -43,6 +43,7 @@ for part in "${@:-build}"; do
         need openssl command -v openssl
         need libpq5 sh -c '/sbin/ldconfig -p | grep -q libpq.so.5'
         need python3-venv /usr/bin/python3 -c 'import ensurepip'
+        need python3-dev sh -c 'test -e "$(/usr/bin/python3 -c "import sysconfig; print(sysconfig.get_path(\"include\"))")/Python.h"'
         need node-llhttp test -e /usr/share/llhttp/llhttp.c
         need python3-pip /usr/bin/python3 -c 'import pip'
         need qemu-system-x86 command -v qemu-system-x86_64
