@@ -435,7 +435,8 @@ def test_a_history_remembers_and_answers(controller, tmp_path):
         assert [run["id"] for run in history.query_experiments(layer="model")] == [second]
         assert {run["id"] for run in history.query_experiments(tag="nightly")} == {first, second}
         assert [run["name"] for run in history.query_experiments(name_pattern="irt")] == ["dirty"]
-        assert [run["name"] for run in history.query_experiments(name_pattern="ow%", fault_type="my_fault", status=ExperimentStatus.COMPLETED)] == ["own"]
+        found = history.query_experiments(name_pattern="ow%", fault_type="my_fault", status=ExperimentStatus.COMPLETED)
+        assert [run["name"] for run in found] == ["own"]
         assert history.query_experiments(min_resilience_score=60)[0]["resilience_score"] >= 60
         assert len(history.query_experiments(limit=1)) == 1
         trends = history.get_experiment_trends("own", days=30)
@@ -548,7 +549,8 @@ class Grafana(http.server.BaseHTTPRequestHandler):
         if self.headers["Authorization"] != "Bearer secret":
             return self.say(401, {"message": "Invalid API key"})
         if (self.command, path) == ("GET", "/api/datasources"):
-            return self.say(200, [{"uid": "loki", "name": "Loki", "type": "loki"}, {"uid": "prom", "name": "Prom", "type": "prometheus", "isDefault": True}])
+            return self.say(200, [{"uid": "loki", "name": "Loki", "type": "loki"},
+                                   {"uid": "prom", "name": "Prom", "type": "prometheus", "isDefault": True}])
         if (self.command, path) == ("GET", "/api/folders"):
             return self.say(200, folders)
         if (self.command, path) == ("POST", "/api/folders"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is written about it works: every block of code of the documents, as it stands."""
+"""What is written about it works: every block of code of the documents, as it stands. Those for the shell are in test_package.py."""
 
 import os
 import pathlib
@@ -55,19 +55,6 @@ def test_the_blocks_of_the_mission_in_python(folder):
     assert "Deployment approved" in run(folder, "from orchestrator import ExperimentOrchestrator\n" + gate)
     (folder / "chaos_tests.yaml").write_text(FIRST_EXPERIMENTS.replace("slow_inference", "model_unavailable").replace("{latency_ms: 0}", "{}"))
     assert "Deployment blocked" in run(folder, "from orchestrator import ExperimentOrchestrator\n" + gate, 1)
-
-
-def test_the_blocks_of_the_mission_for_the_shell(folder):
-    if not MISSION.exists():
-        pytest.skip(f"{MISSION.name} is not there")
-    blocks = blocks_of(MISSION, "bash")
-    assert [block.strip() for block in blocks] == ["pip install -r requirements.txt", "python orchestrator.py"]
-    # pip has installed this very package before this test was started; what it says to do again is checked with the packages.
-    assert (folder / "requirements.txt").read_text().splitlines()[-1] == "."
-    environment = {**os.environ, "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"}
-    done = subprocess.run(["bash", "-ec", blocks[1]], cwd=folder, capture_output=True, text=True, env=environment, timeout=600)
-    assert done.returncode == 0, done.stderr
-    assert (folder / "experiment_results.json").exists() and done.stdout.count("passed") + done.stdout.count("deviated") == 6
 
 
 def test_the_documents_of_the_mission(folder):

@@ -47,7 +47,7 @@ def build_environment():
 def copy_of_sources(folder):
     """python/ where a build leaves nothing in the repository; the sources of the C library are only linked to."""
     shutil.copytree(ROOT / "python", folder / "python", ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
-    for name in ("meson.build", "meson_options.txt", "LICENSE", "include", "src", "cli", "man", "tools", "examples"):
+    for name in ("meson.build", "meson_options.txt", "LICENSE", "include", "src", "cli", "man", "tools"):
         (folder / name).symlink_to(ROOT / name)
     return folder / "python"
 

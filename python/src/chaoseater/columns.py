@@ -17,7 +17,7 @@ from . import _core
 if TYPE_CHECKING:
     import numpy
 
-__all__ = ["Came", "Sent", "columns_of", "of_array", "of_masked", "of_texts", "stream_of"]
+__all__ = ["Came", "Sent", "columns_of", "of_array", "of_texts", "stream_of"]
 
 _NULLABLE = 2
 _FORMATS = {"f2": "e", "f4": "f", "f8": "g", "i1": "c", "i2": "s", "i4": "i", "i8": "l", "u1": "C", "u2": "S", "u4": "I", "u8": "L"}
@@ -63,11 +63,6 @@ def of_array(array: numpy.ndarray[Any, Any], missing: numpy.ndarray[Any, Any] | 
     nulls = 0 if missing is None else int(numpy.count_nonzero(missing))
     addresses = (0 if valid is None else _address(valid), _address(values))
     return Sent(form, len(array), nulls, addresses, [values, valid])
-
-
-def of_masked(values: numpy.ndarray[Any, Any], mask: numpy.ndarray[Any, Any]) -> Sent | None:
-    """pandas' own kinds that may hold nulls."""
-    return of_array(values, mask if mask.any() else None)
 
 
 def of_texts(items: list[Any], missing: tuple[Any, ...] = ()) -> Sent | None:

@@ -80,7 +80,7 @@ def _pyarrow() -> Any:
     try:
         import pyarrow
     except ImportError:
-        raise NotPossible("tables of pandas and numpy are handed over by pyarrow, which is not installed") from None
+        raise NotPossible("columns of this kind are handed over by pyarrow, which is not installed") from None
     return pyarrow
 
 
@@ -289,7 +289,9 @@ def _sent_series(series: pandas.Series, label: object) -> Any:
 
 def _masked(dtype: Any) -> bool:
     """Int64, Float64, boolean and the like."""
-    return hasattr(dtype, "numpy_dtype") and type(dtype).__module__.startswith("pandas.core.arrays") and not hasattr(dtype, "pyarrow_dtype")
+    pandas = sys.modules["pandas"]
+    kinds = [f"{sign}Int{size}Dtype" for sign in ("", "U") for size in (8, 16, 32, 64)] + ["Float32Dtype", "Float64Dtype", "BooleanDtype"]
+    return isinstance(dtype, tuple(getattr(pandas, kind) for kind in kinds))
 
 
 def _python_strings(pandas: Any, dtype: Any) -> bool:
