@@ -650,7 +650,8 @@ struct ArrowArrayStream;
  * the job is freed. The statistics that some faults need come from `options->stats`, else from
  * `profiled`, a second stream over the same table, which is read and released first; without both
  * these faults fail with -EINVAL. The key is complete once *ret_out has been pulled to its end;
- * hashes of the contents are taken for a key alone, and are null in the result without one. */
+ * hashes of the contents are taken for a key alone, and are null in the result without one. Below a
+ * cell of float32 or float64 that was emptied stands NaN. */
 CE_API int ce_data_job_stream(const struct ce_data_job *job, struct ArrowArrayStream *in,
                               struct ArrowArrayStream *profiled,
                               const struct ce_data_job_options *options,

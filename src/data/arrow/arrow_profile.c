@@ -71,24 +71,31 @@ static int feed_cell(struct feed *feed, size_t column, const struct ArrowArray *
     return 0;
 }
 
-/* What most columns of numbers are; false: the cell at *at is for feed_cell(). */
+/* What most columns of numbers are; false: the cell at *at is for feed_cell(). The sums are at hand
+ * meanwhile, and not where others could see them: they would be stored for each number. */
 static bool feed_doubles(struct feed *feed, size_t column, const struct ArrowArray *array,
                          int64_t *at, int64_t end)
 {
     const void *valid = array->buffers[0];
     const char *values = array->buffers[1];
+    struct ce_part_column sums = feed->part->columns[column];
+    bool more = ce_part_wants_more(feed->part), finite = true;
     for (; *at < end; ++*at) {
         double value;
         if (valid && !ce_bit(valid, *at)) {
-            ce_part_missing(feed->part, column);
+            sums.missing++;
             continue;
         }
         memcpy(&value, values + 8 * *at, 8);
-        if (!isfinite(value))
-            return false;
-        ce_part_number(feed->part, column, value, false, NULL, 0);
+        finite = isfinite(value);
+        if (!finite)
+            break;
+        ce_part_column_add(&sums, value, false);
+        if (more)
+            ce_part_number_more(feed->part, column, value, NULL, 0);
     }
-    return true;
+    feed->part->columns[column] = sums;
+    return finite;
 }
 
 static int feed_column(struct feed *feed, size_t column, const struct ArrowArray *array, int64_t at,

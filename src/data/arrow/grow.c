@@ -130,6 +130,21 @@ static int64_t bits_zero(const void *bits, int64_t start, int64_t count)
     return zero;
 }
 
+/* ---- nothing ---- */
+
+/* What stands below a null: nobody may rely on it, but who knows NaN alone needs not look. */
+static void write_nothing(const struct ce_arrow_type *type, char *value)
+{
+    static const uint64_t nan8 = UINT64_C(0x7ff8000000000000);
+    static const uint32_t nan4 = 0x7fc00000;
+    if (type->meaning != CE_MEANS_FLOAT)
+        memset(value, 0, (size_t)type->width);
+    else if (type->width == 8)
+        memcpy(value, &nan8, 8);
+    else
+        memcpy(value, &nan4, 4);
+}
+
 /* ---- validity ---- */
 
 static bool valid_fill(struct ce_grow *grow, int64_t count, bool valid)
@@ -162,6 +177,8 @@ bool ce_grow_valid(const struct ce_grow *grow, int64_t at)
 
 int ce_grow_put_null(struct ce_grow *grow, int64_t at, struct ce_error *err)
 {
+    if (grow->type->shape == CE_SHAPE_FIXED && !grow->dictionary)
+        write_nothing(grow->type, grow->values.data + at * grow->type->width);
     if (grow->nulls == 0 && !bits_fill(&grow->valid, 0, grow->length, true))
         return ce_fail_memory(err);
     grow->nulls += ce_bit(grow->valid.data, at);
@@ -208,6 +225,12 @@ static int check_reach(const struct ce_grow *grow, int64_t end, struct ce_error 
 }
 
 /* ---- ranges ---- */
+
+int ce_grow_reserve(struct ce_grow *grow, int64_t rows, struct ce_error *err)
+{
+    bool room = ce_buffer_room(&grow->values, (size_t)(rows * grow->type->width)) != NULL;
+    return room ? 0 : ce_fail_memory(err);
+}
 
 static int bytes_range(struct ce_grow *grow, const struct ArrowArray *array, int64_t start,
                        int64_t count, struct ce_error *err)
@@ -361,7 +384,6 @@ int ce_grow_range(struct ce_grow *grow, const struct ArrowArray *array, int64_t 
 static int null_value(struct ce_grow *grow, struct ce_error *err)
 {
     const struct ce_arrow_type *type = grow->type;
-    static const char zeros[16];
     bool put = true;
     switch (type->shape) {
     case CE_SHAPE_NULLS:
@@ -370,8 +392,10 @@ static int null_value(struct ce_grow *grow, struct ce_error *err)
         put = bits_fill(&grow->values, grow->length, 1, false);
         break;
     case CE_SHAPE_FIXED:
-        for (int64_t left = type->width; put && left > 0; left -= 16)
-            put = ce_buffer_put(&grow->values, zeros, (size_t)(left < 16 ? left : 16));
+        put = ce_buffer_room(&grow->values, (size_t)type->width) != NULL;
+        if (put)
+            write_nothing(type, grow->values.data + grow->values.size);
+        grow->values.size += put ? (size_t)type->width : 0;
         break;
     case CE_SHAPE_BYTES32:
     case CE_SHAPE_BYTES64:

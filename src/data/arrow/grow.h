@@ -25,6 +25,8 @@ void ce_grow_done(struct ce_grow *grow); /* a zeroed one is fine */
 /* Whether ce_grow_init() takes that type. */
 bool ce_grow_takes(const struct ce_arrow_type *type);
 
+/* Room for so many rows of fixed width, which are to come in pieces. */
+int ce_grow_reserve(struct ce_grow *grow, int64_t rows, struct ce_error *err);
 /* The rows [start, start + count) of the array's buffers, its offset included. */
 int ce_grow_range(struct ce_grow *grow, const struct ArrowArray *array, int64_t start,
                   int64_t count, struct ce_error *err);
@@ -39,7 +41,8 @@ void ce_grow_forget(struct ce_grow *grow);
 
 /* ---- cells that are already there ---- */
 
-/* Makes it null, or puts a value of type->width bytes (bits: one byte) there. */
+/* Makes it null, and of numbers with fractions NaN below that; or puts a value of type->width bytes
+ * (bits: one byte) there. */
 int ce_grow_put_null(struct ce_grow *grow, int64_t at, struct ce_error *err);
 int ce_grow_put(struct ce_grow *grow, int64_t at, const void *value, struct ce_error *err);
 bool ce_grow_valid(const struct ce_grow *grow, int64_t at);

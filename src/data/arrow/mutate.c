@@ -160,6 +160,7 @@ static int step_by_mask(struct ce_arrow_pass *pass, size_t index, struct ce_erro
         uint64_t ordinal = pass->rows_in + (uint64_t)at;
         end = at + (int64_t)(CE_SELECT_BLOCK - ordinal % CE_SELECT_BLOCK);
         end = end < pass->work.rows ? end : pass->work.rows;
+        CE_TRY(ce_work_reach(&pass->work, end, err));
         for (size_t unit = 0; unit < units; unit++)
             CE_TRY(unit_by_mask(pass, index, unit, at, end, err));
     }
@@ -355,6 +356,7 @@ static int pass_start(struct ce_arrow_pass *pass, struct ArrowArrayStream *in, s
     CE_TRY(ce_arrow_plan_make(&pass->how, &pass->source, pass->counts, &pass->plan, err));
     CE_TRY(ce_work_init(&pass->work, pass->source.table->children, pass->plan.texts,
                         pass->source.column_count, pass->how.profile, err));
+    pass->work.marks = pass->how.key != NULL;
     for (size_t i = 0; i < pass->source.column_count; i++)
         pass->work.columns[i].hit = pass->plan.hit[i];
     pass->row = ce_work_row(&pass->work);

@@ -131,7 +131,7 @@ int ce_work_begin(struct ce_work *work, const struct ArrowArray *batch, int64_t 
     if (!bits)
         return ce_fail_memory(err);
     memset(bits, 0, words + 8);
-    work->rows = rows;
+    work->rows = work->reach = rows;
     work->failed = 0;
     for (size_t i = 0; i < work->column_count; i++) {
         struct ce_work_column *column = &work->columns[i];
@@ -272,6 +272,8 @@ static const char *mark(struct ce_cell *cell)
 {
     const struct ce_work_row *row = (const struct ce_work_row *)cell->row;
     struct ce_work_column *column = &row->work->columns[cell->column];
+    if (!row->work->marks)
+        return NULL;
     if (!column->by)
         column->by = calloc((size_t)row->work->rows + 1, 1);
     if (!column->by)
@@ -317,13 +319,38 @@ static const char *set_patch(struct ce_cell *cell, bool missing, const char *tex
     return mark(cell);
 }
 
+static int copy_piece(struct ce_work_column *column, int64_t end, struct ce_error *err)
+{
+    int64_t from = column->edit.length;
+    return ce_grow_range(&column->edit, column->array, column->start + from, end - from, err);
+}
+
+static int copy_first(struct ce_work *work, struct ce_work_column *column, struct ce_error *err)
+{
+    if (column->type->shape != CE_SHAPE_FIXED)
+        return copy_piece(column, work->rows, err);
+    CE_TRY(ce_grow_reserve(&column->edit, work->rows, err));
+    return copy_piece(column, work->reach, err);
+}
+
 static const char *begin_edit(struct ce_work *work, struct ce_work_column *column)
 {
     if (column->edited)
         return NULL;
-    int r = ce_grow_range(&column->edit, column->array, column->start, work->rows, work->err);
+    int r = copy_first(work, column, work->err);
     column->edited = r == 0;
     return r < 0 ? fail(work, r) : NULL;
+}
+
+int ce_work_reach(struct ce_work *work, int64_t end, struct ce_error *err)
+{
+    work->reach = end;
+    for (size_t i = 0; i < work->column_count; i++) {
+        struct ce_work_column *column = &work->columns[i];
+        if (column->edited && column->edit.length < end)
+            CE_TRY(copy_piece(column, end, err));
+    }
+    return 0;
 }
 
 static const char *arrow_set_missing(struct ce_cell *cell, const char *spelling)

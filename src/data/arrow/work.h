@@ -31,7 +31,8 @@ struct ce_work {
     size_t column_count;
     struct ce_work_column *columns;
     const struct ce_profile *profile;
-    int64_t rows;
+    int64_t rows, reach;      /* edited columns are made up to row `reach` */
+    bool marks;               /* whether the following is wanted, and `by` of the columns */
     struct ce_buffer touched; /* bits: rows of which a cell was set */
     bool any_touched;
 
@@ -62,6 +63,10 @@ void ce_work_done(struct ce_work *work); /* a zeroed one is fine */
 /* Rows [start, start + rows) of a batch, which stays until ce_work_end(). */
 int ce_work_begin(struct ce_work *work, const struct ArrowArray *batch, int64_t start, int64_t rows,
                   struct ce_error *err);
+/* Cells before row `end` alone are asked for and set from now on, until the next call; at last it
+ * must be called with all rows. So columns are copied piece by piece, while the pieces are at hand
+ * anyway. */
+int ce_work_reach(struct ce_work *work, int64_t end, struct ce_error *err);
 static inline struct ce_work_row ce_work_row(struct ce_work *work)
 {
     return (struct ce_work_row){.row.form = &ce_arrow_row_form, .work = work};

@@ -43,10 +43,8 @@ static inline void ce_part_missing(struct ce_part *part, size_t column)
     part->columns[column].missing++;
 }
 /* `value` is finite. */
-static inline void ce_part_number(struct ce_part *part, size_t column, double value, bool integer,
-                                  const char *text, size_t size)
+static inline void ce_part_column_add(struct ce_part_column *c, double value, bool integer)
 {
-    struct ce_part_column *c = &part->columns[column];
     if (__builtin_expect(c->numbers == 0, 0))
         c->origin = c->min = c->max = value;
     double distance = value - c->origin;
@@ -56,7 +54,16 @@ static inline void ce_part_number(struct ce_part *part, size_t column, double va
     c->min = value < c->min ? value : c->min;
     c->max = value > c->max ? value : c->max;
     c->fractions |= !integer;
-    if (part->stats & ~(unsigned)CE_STAT_MOMENTS)
+}
+static inline bool ce_part_wants_more(const struct ce_part *part)
+{
+    return part->stats & ~(unsigned)CE_STAT_MOMENTS;
+}
+static inline void ce_part_number(struct ce_part *part, size_t column, double value, bool integer,
+                                  const char *text, size_t size)
+{
+    ce_part_column_add(&part->columns[column], value, integer);
+    if (ce_part_wants_more(part))
         ce_part_number_more(part, column, value, text, size);
 }
 void ce_part_text(struct ce_part *part, size_t column, const char *text,

@@ -12,17 +12,14 @@ struct ce_buffer {
     size_t size, capacity;
 };
 
+/* What ce_buffer_room() does when there is no room yet. False: no memory. */
+bool ce_buffer_grow(struct ce_buffer *buffer, size_t more);
+
 /* Room for `more` bytes behind the last one; NULL: no memory, and the buffer is as it was. */
 static inline char *ce_buffer_room(struct ce_buffer *buffer, size_t more)
 {
-    if (!buffer->data || more > buffer->capacity - buffer->size) {
-        size_t capacity = 2 * buffer->capacity + more + 256;
-        char *larger = realloc(buffer->data, capacity);
-        if (!larger)
-            return NULL;
-        buffer->data = larger;
-        buffer->capacity = capacity;
-    }
+    if ((!buffer->data || more > buffer->capacity - buffer->size) && !ce_buffer_grow(buffer, more))
+        return NULL;
     return buffer->data + buffer->size;
 }
 
