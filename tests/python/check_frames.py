@@ -80,6 +80,17 @@ def test_row_labels_travel_with_their_rows(fault):
         assert row == before["real"][label]
 
 
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+def test_what_is_gone_is_gone_and_nothing_else(kind):
+    """Other rows are what they were, in pieces of any number of rows."""
+    before = pd.DataFrame(np.random.default_rng(1).normal(size=(10000, 3)).astype(kind), columns=list("abc"))
+    before.iloc[::100, 0] = np.nan
+    changed = chaoseater.inject(before, "missing_data", seed=7, missing_rate=0.3)
+    kept = changed.notna()
+    assert changed[kept].equals(before[kept]) and (before.isna() & kept).sum().sum() == 0
+    assert 0.25 < 1 - kept["b"].mean() < 0.35
+
+
 def test_a_seed_is_a_choice_and_threads_are_not():
     before = frame()
     once = chaoseater.inject(before, "missing_data", seed=7, threads=1)

@@ -88,7 +88,8 @@ def inner_environment(folder):
     runtimes = sanitizers()
     if runtimes:
         env |= {"LD_PRELOAD": ":".join(runtimes), "PYTHONMALLOC": "malloc",
-                "ASAN_OPTIONS": os.environ["ASAN_OPTIONS"] + ":detect_leaks=0"}
+                # freed memory is kept aside for a while, but not so much of it that leaks cannot be told from it
+                "ASAN_OPTIONS": os.environ["ASAN_OPTIONS"] + ":detect_leaks=0:quarantine_size_mb=4"}
     return env
 
 

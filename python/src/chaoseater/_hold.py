@@ -23,8 +23,10 @@ from .errors import ChaosError
 
 
 def main() -> None:
+    first = os.getpid()
     if os.fork() > 0:
-        os._exit(0)  # the process that asked reaps this one; the other is nobody's child
+        os._exit(0)  # the process that asked reaps this one; the other is nobody's child, as soon as this one has gone
+    _wait_for_end_of(first)
     os.setsid()
     # Ends the run, and then nothing more: the report is still to be written.
     signal.signal(signal.SIGINT, lambda number, frame: None)
@@ -37,6 +39,15 @@ def main() -> None:
         _tell({"error": [error.code, error.where, error.message]})
     else:
         _tell({"report": json.loads(core.write("json"))})
+
+
+def _wait_for_end_of(pid: int) -> None:
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    select.select([process], [], [])
+    os.close(process)
 
 
 def _wait_for_the_end(owner: int) -> None:

@@ -189,6 +189,8 @@ def _numpy_column(column: Came, foreign: frozenset[int]) -> Any:
     if values.dtype.kind in "iu" and numpy.abs(values[~missing].astype("f8")).max(initial=0) > 2**53:
         raise BadInput(f"{column.name}: an array of {values.dtype} cannot say which of its numbers are missing, and as floats they would "
                        "not be the same: use a DataFrame")
+    if values.dtype.kind == "f" and values.dtype.itemsize >= 4:
+        return values  # NaN stands below its nulls already
     values = values if values.dtype.kind == "f" else values.astype("f8")
     values[missing] = numpy.nan
     return values
@@ -272,7 +274,8 @@ class _PandasFrame(Frame):
 
 def _sent_series(series: pandas.Series, label: object) -> Any:
     """As it lies in memory, if it lies there as numpy has it; else by pyarrow."""
-    pandas, dtype = sys.modules["pandas"], series.dtype
+    pandas: Any = sys.modules["pandas"]
+    dtype: Any = series.dtype
     sent = None
     if not _extension(pandas, dtype):
         sent = of_texts(series.tolist(), (pandas.NA, pandas.NaT)) if dtype.kind == "O" else of_array(series.to_numpy())
@@ -331,7 +334,8 @@ def _numbers(pandas: Any, values: Any, missing: Any, dtype: Any) -> Any:
     if missing is None:
         return values
     if values.dtype.kind == "f":
-        values[missing] = sys.modules["numpy"].nan
+        if values.dtype.itemsize < 4:  # below other nulls stands NaN already
+            values[missing] = sys.modules["numpy"].nan
         return values
     nullable = pandas.arrays.BooleanArray if values.dtype.kind == "b" else pandas.arrays.IntegerArray
     return nullable(values, missing)

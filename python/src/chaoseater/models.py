@@ -469,7 +469,7 @@ def _arrays_of(model: Any) -> Any:
     if hasattr(model, "tree_"):
         yield model.tree_.value
     for name in ("coef_", "intercept_", "coefs_", "intercepts_", "cluster_centers_", "theta_", "components_", "dual_coef_"):
-        found = vars(model).get(name) if hasattr(model, "__dict__") else None
+        found: Any = vars(model).get(name) if hasattr(model, "__dict__") else None
         for array in found if isinstance(found, list) else [found]:
             if getattr(array, "dtype", None) is not None and array.dtype.kind == "f" and array.ndim > 0:
                 array.setflags(write=True)

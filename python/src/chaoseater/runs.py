@@ -144,7 +144,7 @@ def stop(state_dir: str | os.PathLike[str] | None = None, *, release: bool = Fal
 # ---- arguments
 
 
-def _named(document: Document) -> dict[str, str]:
+def _named(document: Document) -> dict[str, Any]:
     """The arguments by which the C library is told which document is meant."""
     if isinstance(document, Mapping):
         return _inline(document)
