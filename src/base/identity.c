@@ -89,13 +89,23 @@ bool ce_process_alive(const struct ce_process_id *id)
     return r == 0 && start == id->start && state != 'Z' && state != 'X';
 }
 
+int ce_process_open(pid_t pid)
+{
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (fd >= 0)
+        return fd;
+    /* The pid is just being given up, or a thread of somebody has it now: EINVAL of older kernels,
+     * ENOENT of newer ones. */
+    return errno == EINVAL || errno == ENOENT ? -ESRCH : -errno;
+}
+
 int ce_process_signal(const struct ce_process_id *id, int signal)
 {
     /* The pidfd pins the process: checked after it is opened, the identity cannot change before the
      * signal. */
-    ce_autofd int fd = (int)syscall(SYS_pidfd_open, id->pid, 0);
+    ce_autofd int fd = ce_process_open(id->pid);
     if (fd < 0)
-        return -errno;
+        return fd;
     if (!ce_process_alive(id))
         return -ESRCH;
     if (syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0) < 0)

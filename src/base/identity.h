@@ -31,6 +31,9 @@ int ce_process_identify(pid_t pid, struct ce_process_id *ret_id);
 /* Whether that very process still exists and is not a zombie. Where that cannot be told, a process
  * of its pid counts. */
 bool ce_process_alive(const struct ce_process_id *id);
+/* A pidfd of whoever has that pid now. -ESRCH: nobody has, or it is the id of a thread; or another
+ * negative errno. */
+int ce_process_open(pid_t pid);
 /* Sends a signal to that very process and to no other that took its pid. 0, -ESRCH when it is gone,
  * or -errno. */
 int ce_process_signal(const struct ce_process_id *id, int signal);

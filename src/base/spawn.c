@@ -216,7 +216,7 @@ int ce_process_reap(const struct ce_process_id *id, int64_t timeout, int *ret_st
 {
     int status = -1;
     int64_t until = ce_now() + timeout;
-    ce_autofd int fd = (int)syscall(SYS_pidfd_open, id->pid, 0);
+    ce_autofd int fd = ce_process_open(id->pid);
     /* Checked after the pidfd pins it: a process that took the pid since is not waited for. */
     while (fd >= 0 && ce_process_state(id) != 0) {
         siginfo_t info = {0};

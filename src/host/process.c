@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -76,7 +75,7 @@ int ce_process_kill(const struct ce_process_id *id, struct ce_error *err)
     if (ce_seam_no_effect())
         return 0;
     /* Opened before the signal: it tells of the end even when the pid is reused at once. */
-    ce_autofd int fd = (int)syscall(SYS_pidfd_open, id->pid, 0);
+    ce_autofd int fd = ce_process_open(id->pid);
     ce_seam_step("process: kill");
     int r = ce_process_signal(id, SIGKILL);
     ce_seam_step("process: killed");

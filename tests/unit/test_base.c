@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include <fcntl.h>
 #include <math.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -206,6 +208,36 @@ static void a_process_is_its_pid_and_start(void)
     CHECK(ce_process_signal(&id, SIGKILL) == -ESRCH);
 }
 
+static void *end_when_told(void *ctx)
+{
+    const int *pipes = ctx;
+    pid_t tid = (pid_t)syscall(SYS_gettid);
+    char byte;
+    CHECK(write(pipes[1], &tid, sizeof tid) == sizeof tid);
+    CHECK(read(pipes[2], &byte, 1) == 0);
+    return NULL;
+}
+
+static void a_thread_is_no_process(void)
+{
+    int told[2], until[2];
+    REQUIRE(pipe(told) == 0 && pipe(until) == 0);
+    int pipes[3] = {told[0], told[1], until[0]};
+    pthread_t thread;
+    pid_t tid;
+    REQUIRE(pthread_create(&thread, NULL, end_when_told, pipes) == 0);
+    REQUIRE(read(told[0], &tid, sizeof tid) == sizeof tid);
+    CHECK(ce_process_open(tid) == -ESRCH);
+    int self = ce_process_open(getpid());
+    CHECK(self >= 0);
+    (void)close(self);
+    (void)close(until[1]);
+    CHECK(pthread_join(thread, NULL) == 0);
+    (void)close(told[0]);
+    (void)close(told[1]);
+    (void)close(until[0]);
+}
+
 static void files_are_replaced_whole(void)
 {
     char folder[] = "/tmp/chaoseater-base-XXXXXX";
@@ -273,6 +305,7 @@ int main(void)
     TEST(hashes_are_the_standard_ones);
     TEST(without_descriptors_nothing_is_another_boot_s_or_gone);
     TEST(a_process_is_its_pid_and_start);
+    TEST(a_thread_is_no_process);
     TEST(files_are_replaced_whole);
     TEST(json_keeps_order_and_turns_nan_into_null);
     TEST(errors_gain_context);

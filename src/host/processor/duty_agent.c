@@ -112,9 +112,9 @@ static int add_member(struct duty *duty, const struct ce_process_id *id)
         return 0;
     if (n == MEMBERS_MAX)
         return -ENOSPC;
-    int fd = (int)syscall(SYS_pidfd_open, id->pid, 0);
+    int fd = ce_process_open(id->pid);
     if (fd < 0)
-        return -errno;
+        return fd;
     char state = ce_process_state(id);
     if (state == 0 || state == 'Z' || state == 'T') {
         (void)close(fd);
