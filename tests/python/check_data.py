@@ -92,6 +92,24 @@ def test_outliers_lie_where_they_should():
     assert np.allclose(distance, 3, rtol=1e-3) and 0 < (hit > 5).mean() < 1
 
 
+def test_rows_and_labels_are_hit_at_their_rates_and_anywhere():
+    rows = 20000
+    table = pd.DataFrame({"id": np.arange(rows), "label": np.random.default_rng(1).choice(["no", "maybe", "yes"], rows)})
+    flipped = chaoseater.inject(table, "label_noise", seed=1, columns="label", noise_rate=0.3)
+    hit = flipped["label"] != table["label"]
+    assert sigmas(hit.sum(), rows, 0.3) < 6 and flipped["id"].equals(table["id"])
+    assert sigmas((flipped["label"][hit & (table["label"] == "no")] == "yes").sum(), (hit & (table["label"] == "no")).sum(), 0.5) < 6
+    gone = rows - len(chaoseater.inject(table, "row_drop", seed=1, drop_rate=0.2))
+    assert sigmas(gone, rows, 0.2) < 6
+    again = chaoseater.inject(table, "stale_data", seed=1, stale_rate=0.2, lag=100)["id"]
+    assert sigmas(len(again) - rows, rows, 0.2) < 6 and set(again) == set(table["id"])
+    twice = chaoseater.inject(table, "duplicate_records", seed=1, duplication_rate=0.5)["id"].iloc[rows:]
+    assert sigmas(len(twice), rows, 0.5) < 6
+    # each tenth of the table as often as any other
+    assert stats.chisquare(np.histogram(twice, 10, (0, rows))[0]).pvalue > 1e-9
+    assert stats.chisquare(np.histogram(table["id"][hit], 10, (0, rows))[0]).pvalue > 1e-9
+
+
 def test_drift_is_the_formula():
     numbers = pd.DataFrame({"a": np.random.default_rng(1).normal(5, 2, 5000)})
     changed = chaoseater.inject(numbers, "distribution_drift", seed=1)["a"]

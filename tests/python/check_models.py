@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Faults on models that are objects."""
 
+import http.server
+import json
 import pickle
+import threading
 import time
+import urllib.request
 
 import chaoseater
 import numpy as np
@@ -135,6 +139,39 @@ def test_texts_series_and_lists():
     assert wrapped(range(3)).index.tolist() == [10, 11, 12]
     assert chaoseater.wrap_model(lambda rows: [0.25] * len(rows), "prediction_corruption", corruption_rate=1, type="flip")([1, 2]) == [0.75, 0.75]
     assert chaoseater.wrap_model(lambda x: x, "prediction_corruption", corruption_rate=1, type="flip")(0.25) == 0.75
+
+
+class Served(http.server.BaseHTTPRequestHandler):
+    asked = 0
+
+    def do_POST(self):
+        type(self).asked += 1
+        rows = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = json.dumps([0.25] * len(rows)).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+def test_a_client_of_a_server_is_a_model_too():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Served) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/predict"
+
+        def ask(rows):
+            with urllib.request.urlopen(urllib.request.Request(url, json.dumps(rows).encode()), timeout=60) as answer:
+                return json.load(answer)
+
+        assert chaoseater.wrap_model(ask, "prediction_corruption", corruption_rate=1, type="flip")([1, 2]) == [0.75, 0.75]
+        assert Served.asked == 1
+        with pytest.raises(ModelUnavailable):
+            chaoseater.wrap_model(ask, "model_unavailable")([1, 2])
+        assert Served.asked == 1  # nobody got through
+        server.shutdown()
 
 
 def test_the_answer_of_the_model_is_its_own():

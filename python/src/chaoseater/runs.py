@@ -74,7 +74,7 @@ def run(
     result = Result(core)
     for problem in result.problems:
         log.warning("%s", problem)
-    for done in result:
+    for done in () if dry_run else result:
         log.log(logging.INFO if done.passed else logging.WARNING, "%s: %s%s", done.name, done.verdict or done.status,
                 f", {done.reason}" if done.reason else "")
     return result
